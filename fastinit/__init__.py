@@ -1,0 +1,56 @@
+"""Neural-network weights at the speed of memory, with the same bits on every machine, thread count and shard."""
+
+from ._fans import gain
+from ._fill import fill, initialize
+from .distributions import Constant, Normal, Uniform
+from .strategies import (
+    VarianceScaling,
+    available,
+    constant,
+    get,
+    glorot_normal,
+    glorot_uniform,
+    he_normal,
+    he_uniform,
+    kaiming_normal,
+    kaiming_uniform,
+    lecun_normal,
+    lecun_uniform,
+    normal,
+    ones,
+    random,
+    uniform,
+    variance_scaling,
+    xavier_normal,
+    xavier_uniform,
+    zeros,
+)
+
+__all__ = [
+    "Constant",
+    "Normal",
+    "Uniform",
+    "VarianceScaling",
+    "available",
+    "constant",
+    "fill",
+    "gain",
+    "get",
+    "glorot_normal",
+    "glorot_uniform",
+    "he_normal",
+    "he_uniform",
+    "initialize",
+    "kaiming_normal",
+    "kaiming_uniform",
+    "lecun_normal",
+    "lecun_uniform",
+    "normal",
+    "ones",
+    "random",
+    "uniform",
+    "variance_scaling",
+    "xavier_normal",
+    "xavier_uniform",
+    "zeros",
+]
