@@ -1,8 +1,11 @@
 """Neural-network weights at the speed of memory, with the same bits on every machine, thread count and shard."""
 
+from . import checkpoint
+from ._config import show_config
 from ._fans import gain
 from ._fill import fill, initialize
-from .distributions import Constant, Normal, Uniform
+from .distributions import Constant, Normal, TruncatedNormal, Uniform
+from .recipes import Recipe, load_manifest, load_recipe
 from .strategies import (
     VarianceScaling,
     available,
@@ -19,6 +22,7 @@ from .strategies import (
     normal,
     ones,
     random,
+    truncated_normal,
     uniform,
     variance_scaling,
     xavier_normal,
@@ -29,9 +33,12 @@ from .strategies import (
 __all__ = [
     "Constant",
     "Normal",
+    "Recipe",
+    "TruncatedNormal",
     "Uniform",
     "VarianceScaling",
     "available",
+    "checkpoint",
     "constant",
     "fill",
     "gain",
@@ -45,9 +52,13 @@ __all__ = [
     "kaiming_uniform",
     "lecun_normal",
     "lecun_uniform",
+    "load_manifest",
+    "load_recipe",
     "normal",
     "ones",
     "random",
+    "show_config",
+    "truncated_normal",
     "uniform",
     "variance_scaling",
     "xavier_normal",

@@ -1,13 +1,31 @@
-"""What this process may use: how many threads, and which instructions."""
+"""What this process may use: how many threads, and which instructions; `show_config` tells."""
 
 from __future__ import annotations
 
 import functools
 import math
 import os
+import platform
 from pathlib import Path
+from typing import Any
 
-from . import _checks
+import numpy as np
+
+from . import _checks, _kernels
+
+
+def _choose_isa() -> str:
+    """FASTINIT_ISA, else the fastest instruction set that was built and that this machine has."""
+    own = os.environ.get("FASTINIT_ISA")
+    if own is None:
+        return _kernels.AVAILABLE_ISAS[-1]
+    if own in _kernels.BUILT_ISAS and own not in _kernels.AVAILABLE_ISAS:
+        available = ", ".join(_kernels.AVAILABLE_ISAS)
+        raise ValueError(f"FASTINIT_ISA must be one that this processor has, {available}; got {own!r}")
+    return _checks.choice("FASTINIT_ISA", own, _kernels.AVAILABLE_ISAS)
+
+
+_kernels.choose(_choose_isa())
 
 
 def default_threads() -> int:
@@ -27,9 +45,13 @@ def default_threads() -> int:
 
 def usable_processors() -> int:
     """The processors in this process's affinity mask, or fewer where its control group has a quota."""
-    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = cgroup_quota()
-    return count if quota is None else max(1, min(count, math.ceil(quota)))
+    return affinity() if quota is None else max(1, min(affinity(), math.ceil(quota)))
+
+
+def affinity() -> int:
+    """The processors in this process's affinity mask, or all where there is no such thing."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @functools.cache
@@ -60,3 +82,75 @@ def _read_quota(*files: Path) -> float | None:
         return int(quota) / int(period) if int(quota) > 0 else None
     except (OSError, ValueError, ZeroDivisionError):
         return None
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def show_config(mode: str = "print") -> dict[str, Any] | None:
+    """Tell what was built, what this machine has, and what is chosen.
+
+    Parameters
+    ----------
+    mode : {"print", "dict"}
+        "print" writes it to standard output; "dict" returns it.
+
+    Returns
+    -------
+    dict or None
+        ``["isa"]["built"]``, ``["available"]`` and ``["chosen"]`` are instruction sets, the slowest first; the
+        environment variable FASTINIT_ISA chooses another when fastinit is imported. ``["threads"]["default"]`` is how
+        many a large fill uses; the rest of ``["threads"]`` is why.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `mode` is not one of these, or FASTINIT_NUM_THREADS is not a positive integer.
+
+    Examples
+    --------
+    >>> import fastinit as fi
+    >>> "generic" in fi.show_config("dict")["isa"]["available"]
+    True
+    """
+    from importlib import metadata  # slow to import
+
+    _checks.choice("mode", mode, ("print", "dict"))
+    config: dict[str, dict[str, Any]] = {
+        "versions": {
+            "fastinit": metadata.version("fastinit"),
+            "stream": 1,
+            "numpy": np.__version__,
+            "python": platform.python_version(),
+            "compiler": _kernels.COMPILER,
+        },
+        "isa": {
+            "processor": _processor(),
+            "built": list(_kernels.BUILT_ISAS),
+            "available": list(_kernels.AVAILABLE_ISAS),
+            "chosen": _kernels.chosen_isa(),
+            "FASTINIT_ISA": os.environ.get("FASTINIT_ISA"),
+        },
+        "threads": {
+            "default": default_threads(),
+            "FASTINIT_NUM_THREADS": os.environ.get("FASTINIT_NUM_THREADS"),
+            "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS"),
+            "affinity": affinity(),
+            "cgroup_quota": cgroup_quota(),
+            "elements_per_thread": _kernels.THREAD_ELEMENTS,
+        },
+    }
+    if mode == "dict":
+        return config
+    for section, entries in config.items():
+        print(f"{section}:")
+        for name, value in entries.items():
+            text = ", ".join(value) if isinstance(value, list) else "-" if value is None else value
+            print(f"  {name}: {text}")
+    return None

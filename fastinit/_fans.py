@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from . import _checks
+from . import _checks, _kernels
 
 
 def parse_layout(layout: Any) -> tuple[str, str, bool]:
@@ -46,10 +46,11 @@ class Fans:
 
     def __post_init__(self) -> None:
         parse_layout(self.layout)
-        for name, value in (("fan_in", self.given_fan_in), ("fan_out", self.given_fan_out)):
+        for name in ("fan_in", "fan_out"):
+            value = getattr(self, f"given_{name}")
             if value is not None:
-                _checks.integer(name, value, least=1)
-        _checks.integer("groups", self.groups, least=1)
+                object.__setattr__(self, f"given_{name}", _checks.integer(name, value, least=1))
+        object.__setattr__(self, "groups", _checks.integer("groups", self.groups, least=1))
 
     @property
     def fan_in(self) -> int:
@@ -85,10 +86,10 @@ class Fans:
 
     @staticmethod
     def _spanning_axis(letters: str) -> str:
-        """The axis that spans all groups: `o`, or `i` where the order of the axes is a transposed convolution's."""
-        core = letters.replace("b", "")
-        outer = core[:1] if core[:2] in ("oi", "io") else core[-1:]
-        return "i" if outer == "i" and len(core) > 2 else "o"
+        """The axis that spans all groups, the outermost: `o`, or `i` in a transposed convolution."""
+        axes = letters.replace("b", "")
+        outer = axes[:1] if axes[:1] in ("o", "i") else axes[-1:]
+        return "i" if outer == "i" and len(axes) > 2 else "o"
 
 
 #: Squares of the gains, so that He's variance is 2 / n exactly. PyTorch's table (`torch.nn.init.calculate_gain`).
@@ -107,7 +108,8 @@ def squared_gain(nonlinearity: str, param: float | None = None) -> float:
     _checks.choice("nonlinearity", nonlinearity, [*_SQUARED_GAINS, "leaky_relu"])
     if nonlinearity == "leaky_relu":
         slope = 0.01 if param is None else _checks.real("negative_slope", param)
-        return 2 / (1 + slope * slope)
+        with _kernels.default_float_environment():
+            return 2 / (1 + slope * slope)
     if param is not None:
         raise ValueError(f"param must be None for {nonlinearity!r}; got {param!r}")
     return _SQUARED_GAINS[nonlinearity]
@@ -148,4 +150,5 @@ def gain(nonlinearity: str, param: float | None = None) -> float:
     >>> gain("leaky_relu", 0.2)
     1.3867504905630728
     """
-    return math.sqrt(squared_gain(nonlinearity, param))
+    with _kernels.default_float_environment():
+        return math.sqrt(squared_gain(nonlinearity, param))

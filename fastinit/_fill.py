@@ -45,14 +45,14 @@ def plan(
 
     The arithmetic runs in the default floating-point environment, for it decides bits as the kernels do.
     """
-    with _kernels.default_float_environment():
+    with _kernels.default_float_environment(), np.errstate(all="ignore"):
         strategy = as_strategy(initialization)
         fans = Fans(shape, layout, fan_in, fan_out, groups)
         if 0 in shape:
             return None
         distribution = strategy.resolve(fans)
-        name = _DTYPES[dtype]
-        return Plan(distribution, _kernels.KINDS[distribution.kernel, name], distribution.parameters(dtype))
+        kernel, parameters = distribution.kernel(dtype)
+        return Plan(distribution, _kernels.KINDS[kernel, _DTYPES[dtype]], parameters)
 
 
 def as_dtype(dtype: Any) -> np.dtype:
@@ -72,7 +72,9 @@ def _dtype_name(dtype: np.dtype) -> str:
 
 def as_shape(shape: Any) -> tuple[int, ...]:
     """`shape` as a tuple of ints, none negative."""
-    if isinstance(shape, SupportsIndex):
+    if isinstance(shape, np.ndarray) and shape.ndim:
+        shape = tuple(shape)
+    elif isinstance(shape, SupportsIndex):
         shape = (shape,)
     elif isinstance(shape, (str, bytes)) or not isinstance(shape, Sequence):
         raise TypeError(f"shape must be an integer or a sequence of integers; got {shape!r}")
@@ -106,15 +108,11 @@ def _stream_of_name(name: str) -> int:
     return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "little")
 
 
-#: Below this many elements a fill stays on the caller's thread, so nobody need be asked how many there are.
-_ONE_THREAD_ELEMENTS = 1 << 21
-
-
 def as_threads(threads: int | None, size: int) -> int:
     """The most threads to use for a fill of `size` elements."""
     if threads is None:
-        if size < _ONE_THREAD_ELEMENTS:
-            return 1
+        if size < 2 * _kernels.THREAD_ELEMENTS:
+            return 1  # the kernels would use no more: do not ask how many there are
         threads = _config.default_threads()
     else:
         threads = _checks.integer("threads", threads, least=1)
@@ -176,7 +174,7 @@ def initialize(
     shape, dtype = as_shape(shape), as_dtype(dtype)
     planned = checked_plan(initialization, shape, dtype, layout, fan_in, fan_out, groups)
     threads = as_threads(threads, math.prod(shape))
-    seed, stream = as_seed(seed), as_stream(stream)
+    stream, seed = as_stream(stream), as_seed(seed)  # the seed last: a generator gives nothing away on an error
     out = np.empty(shape, dtype)
     if planned is not None:
         _kernels.fill(out, planned.kind, planned.parameters, seed, stream, 0, threads)
@@ -255,7 +253,7 @@ def fill(
         raise ValueError(f"out must be C-contiguous; got shape {out.shape} with strides {out.strides}")
     planned = checked_plan(initialization, out.shape, dtype, layout, fan_in, fan_out, groups)
     threads = as_threads(threads, out.size)
-    seed, stream = as_seed(seed), as_stream(stream)
+    stream, seed = as_stream(stream), as_seed(seed)
     if planned is not None:
         _kernels.fill(out, planned.kind, planned.parameters, seed, stream, 0, threads)
     return out

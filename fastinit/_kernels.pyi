@@ -4,10 +4,13 @@ from typing import Any
 
 KINDS: dict[tuple[str, str], int]
 MAX_THREADS: int
+THREAD_ELEMENTS: int
+COMPILER: str
 BUILT_ISAS: tuple[str, ...]
 AVAILABLE_ISAS: tuple[str, ...]
 
 def choose(isa: str) -> None: ...
+def chosen_isa() -> str: ...
 def fill(
     out: Any,
     kind: int,

@@ -2,13 +2,16 @@
 """The crossing into C: checks a buffer, releases the GIL, fills in parallel."""
 
 from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
-from cpython.exc cimport PyErr_CheckSignals
 from libc.stdint cimport uint64_t
+
+cdef extern from "Python.h":
+    int PyErr_CheckSignals() noexcept  # what it raised is for `fi_fill`'s caller, not for the callback
 
 cdef extern from "fastinit.h":
     enum:
         FI_PARAMETERS
         FI_MAX_THREADS
+        FI_THREAD_ELEMENTS
         FI_WORDS_UINT32
         FI_CONSTANT_FLOAT32
         FI_CONSTANT_FLOAT64
@@ -16,23 +19,30 @@ cdef extern from "fastinit.h":
         FI_UNIFORM_FLOAT64
         FI_NORMAL_FLOAT32
         FI_NORMAL_FLOAT64
+        FI_TRUNCATED_FLOAT32
+        FI_TRUNCATED_FLOAT64
+        FI_TRUNCATED_WIDE_FLOAT32
+        FI_TRUNCATED_WIDE_FLOAT64
+        FI_TRUNCATED_FAR_FLOAT32
+        FI_TRUNCATED_FAR_FLOAT64
         FI_TILE_BYTES
         FI_TILE_BLOCKS
 
     ctypedef struct fi_draw:
         uint64_t seed
         uint64_t stream
-        double parameters[3]
+        double parameters[9]
 
     ctypedef void fi_kernel(const fi_draw *draw, uint64_t block, void *out, size_t tiles) noexcept nogil
 
     ctypedef struct fi_isa:
         const char *name
         int (*supported)() noexcept nogil
-        fi_kernel *kernels[7]
+        fi_kernel *kernels[13]
 
     const fi_isa fi_isas[]
     const int fi_isa_count
+    const char fi_compiler[]
 
     ctypedef struct fi_float_state:
         pass
@@ -54,8 +64,16 @@ KINDS = {
     ("uniform", "float64"): FI_UNIFORM_FLOAT64,
     ("normal", "float32"): FI_NORMAL_FLOAT32,
     ("normal", "float64"): FI_NORMAL_FLOAT64,
+    ("truncated", "float32"): FI_TRUNCATED_FLOAT32,
+    ("truncated", "float64"): FI_TRUNCATED_FLOAT64,
+    ("truncated_wide", "float32"): FI_TRUNCATED_WIDE_FLOAT32,
+    ("truncated_wide", "float64"): FI_TRUNCATED_WIDE_FLOAT64,
+    ("truncated_far", "float32"): FI_TRUNCATED_FAR_FLOAT32,
+    ("truncated_far", "float64"): FI_TRUNCATED_FAR_FLOAT64,
 }
 MAX_THREADS = FI_MAX_THREADS
+THREAD_ELEMENTS = FI_THREAD_ELEMENTS
+COMPILER = fi_compiler.decode()
 BUILT_ISAS = tuple([fi_isas[i].name.decode() for i in range(fi_isa_count)])
 AVAILABLE_ISAS = tuple([fi_isas[i].name.decode() for i in range(fi_isa_count) if fi_isas[i].supported()])
 
@@ -72,6 +90,11 @@ def choose(str isa):
     """Make `isa` the instruction set of every later fill that does not name one."""
     global chosen
     chosen = find(isa)
+
+
+def chosen_isa():
+    """The instruction set of fills that do not name one."""
+    return chosen.name.decode()
 
 
 cdef int check_signals(void *context) noexcept with gil:
@@ -119,7 +142,10 @@ def words(uint64_t seed, uint64_t stream, uint64_t block, int tiles=1, str isa=N
 
 
 cdef class default_float_environment:
-    """A context in which this thread rounds to nearest and keeps subnormal numbers, whatever was set before."""
+    """A context in which this thread rounds to nearest and keeps subnormal numbers, whatever was set before.
+
+    Python's own arithmetic that decides bits runs in it, too.
+    """
 
     cdef fi_float_state state
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from fractions import Fraction
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from . import _checks
+from . import _checks, _gauss, _kernels
 
 if TYPE_CHECKING:
     from ._fans import Fans
@@ -17,25 +19,16 @@ if TYPE_CHECKING:
 class Distribution:
     """A law that does not depend on the shape; also a strategy, which resolves to itself."""
 
-    #: The name under which the kernels know it.
-    kernel: ClassVar[str]
-
-    @property
-    def mean(self) -> float:
-        """The mean of what is drawn."""
-        raise NotImplementedError
-
-    @property
-    def std(self) -> float:
-        """The standard deviation of what is drawn."""
+    def moments(self) -> tuple[float, float]:
+        """The mean and the standard deviation of what is drawn."""
         raise NotImplementedError
 
     def resolve(self, fans: Fans) -> Distribution:
         """This distribution itself: nothing about it depends on the weight's fans."""
         return self
 
-    def parameters(self, dtype: np.dtype) -> tuple[float, ...]:
-        """The kernel's parameters for arrays of `dtype`, in the order of fastinit.h."""
+    def kernel(self, dtype: np.dtype) -> tuple[str, tuple[float, ...]]:
+        """The kernel that draws it into arrays of `dtype`, and its parameters in the order of the C."""
         raise NotImplementedError
 
 
@@ -45,6 +38,20 @@ def _representable(argument: str, value: float, dtype: np.dtype) -> float:
     if abs(value) > greatest:
         raise ValueError(f"{argument} must be at most {greatest:g} in magnitude for {dtype}; got {value!r}")
     return value
+
+
+def _least(bound: float | Fraction, dtype: np.dtype) -> float:
+    """The least number of `dtype` that is not below `bound`."""
+    least_of_all = -float(np.finfo(dtype).max)
+    if bound <= least_of_all:
+        return least_of_all
+    number = dtype.type(float(bound))
+    return float(number if Fraction(float(number)) >= bound else np.nextafter(number, dtype.type(np.inf)))
+
+
+def _greatest(bound: float | Fraction, dtype: np.dtype) -> float:
+    """The greatest number of `dtype` that is not above `bound`."""
+    return -_least(-bound, dtype)
 
 
 @dataclass(frozen=True)
@@ -58,21 +65,15 @@ class Constant(Distribution):
     """
 
     value: float = 0.0
-    kernel: ClassVar[str] = "constant"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "value", _checks.real("value", self.value))
 
-    @property
-    def mean(self) -> float:
-        return self.value
+    def moments(self) -> tuple[float, float]:
+        return self.value, 0.0
 
-    @property
-    def std(self) -> float:
-        return 0.0
-
-    def parameters(self, dtype: np.dtype) -> tuple[float, ...]:
-        return (_representable("value", self.value, dtype),)
+    def kernel(self, dtype: np.dtype) -> tuple[str, tuple[float, ...]]:
+        return "constant", (_representable("value", self.value, dtype),)
 
 
 @dataclass(frozen=True)
@@ -88,38 +89,28 @@ class Uniform(Distribution):
 
     low: float = 0.0
     high: float = 1.0
-    kernel: ClassVar[str] = "uniform"
 
     def __post_init__(self) -> None:
         low, high = _checks.real("low", self.low), _checks.real("high", self.high)
-        if not low < high:
-            raise ValueError(f"low must be less than high; got low={low!r}, high={high!r}")
-        if math.isinf(high - low):
-            raise ValueError(f"high - low must be finite; got low={low!r}, high={high!r}")
+        with _kernels.default_float_environment():
+            if not low < high:
+                raise ValueError(f"low must be less than high; got low={low!r}, high={high!r}")
+            if math.isinf(high - low):
+                raise ValueError(f"high - low must be finite; got low={low!r}, high={high!r}")
         object.__setattr__(self, "low", low)
         object.__setattr__(self, "high", high)
 
-    @property
-    def mean(self) -> float:
-        return self.low + (self.high - self.low) / 2
+    def moments(self) -> tuple[float, float]:
+        return self.low + (self.high - self.low) / 2, (self.high - self.low) / math.sqrt(12)
 
-    @property
-    def std(self) -> float:
-        return (self.high - self.low) / math.sqrt(12)
-
-    def parameters(self, dtype: np.dtype) -> tuple[float, ...]:
-        number = dtype.type
-        _representable("low", self.low, dtype)
-        _representable("high", self.high, dtype)
-        least, most = number(self.low), number(self.high)
-        if float(least) < self.low:
-            least = np.nextafter(least, number(np.inf))
-        if float(most) >= self.high:
-            most = np.nextafter(most, number(-np.inf))
+    def kernel(self, dtype: np.dtype) -> tuple[str, tuple[float, ...]]:
+        least = _least(_representable("low", self.low, dtype), dtype)
+        most = _greatest(_representable("high", self.high, dtype), dtype)
+        if most == self.high:
+            most = float(np.nextafter(dtype.type(most), dtype.type(-np.inf)))
         if most < least:
             raise ValueError(f"[low, high) must hold a {dtype}; got low={self.low!r}, high={self.high!r}")
-        scale = _representable("high - low", self.high - self.low, dtype)
-        return float(least), scale, float(most)
+        return "uniform", (least, _representable("high - low", self.high - self.low, dtype), most)
 
 
 @dataclass(frozen=True)
@@ -136,12 +127,77 @@ class Normal(Distribution):
 
     mean: float = 0.0
     std: float = 1.0
-    kernel: ClassVar[str] = "normal"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "mean", _checks.real("mean", self.mean))
         object.__setattr__(self, "std", _checks.real("std", self.std, least=0))
 
-    def parameters(self, dtype: np.dtype) -> tuple[float, ...]:
-        _representable("abs(mean) + 9 std", abs(self.mean) + 9 * self.std, dtype)
+    def moments(self) -> tuple[float, float]:
         return self.mean, self.std
+
+    def kernel(self, dtype: np.dtype) -> tuple[str, tuple[float, ...]]:
+        _representable("abs(mean) + 9 std", abs(self.mean) + 9 * self.std, dtype)
+        return "normal", (self.mean, self.std)
+
+
+#: How many standard deviations out an interval may begin; there, doubles still tell its values apart.
+_FARTHEST = 1e8
+
+
+@dataclass(frozen=True)
+class TruncatedNormal(Distribution):
+    """The normal distribution N(mean, std^2) without what lies outside [mean + low std, mean + high std].
+
+    Drawn by inversion, with no rejection: one word, or two for float64, an element.
+
+    Parameters
+    ----------
+    mean, std : float
+        The mean and the standard deviation, positive, of the normal distribution before the cut.
+    low, high : float
+        The bounds in standard deviations from the mean, low < high; either may be infinite. No value lies outside
+        them in any dtype. Bounds within 3 standard deviations are fast; others cost several times as much.
+    """
+
+    mean: float = 0.0
+    std: float = 1.0
+    low: float = -2.0
+    high: float = 2.0
+
+    def __post_init__(self) -> None:
+        mean, std = _checks.real("mean", self.mean), _checks.real("std", self.std)
+        low, high = _checks.real("low", self.low, finite=False), _checks.real("high", self.high, finite=False)
+        if std <= 0:
+            raise ValueError(f"std must be positive; got {std!r}")
+        if not low < high:
+            raise ValueError(f"low must be less than high; got low={low!r}, high={high!r}")
+        if low > _FARTHEST or high < -_FARTHEST:
+            raise ValueError(f"[low, high] must reach within {_FARTHEST:g} of 0; got low={low!r}, high={high!r}")
+        for name, value in (("mean", mean), ("std", std), ("low", low), ("high", high)):
+            object.__setattr__(self, name, value)
+
+    def _cut(self) -> _gauss.Cut:
+        return _cut(max(self.low, -2 * _FARTHEST), min(self.high, 2 * _FARTHEST))
+
+    def moments(self) -> tuple[float, float]:
+        cut = self._cut()
+        return self.mean + self.std * cut.mean, self.std * math.sqrt(cut.variance)
+
+    def kernel(self, dtype: np.dtype) -> tuple[str, tuple[float, ...]]:
+        reach = max(self.low, -self.high, 0) + 40  # no draw is farther out
+        _representable(f"abs(mean) + {reach:g} std", abs(self.mean) + reach * self.std, dtype)
+        least, greatest = _least(self._bound(self.low), dtype), _greatest(self._bound(self.high), dtype)
+        if greatest < least:
+            raise ValueError(f"[mean + low std, mean + high std] must hold a {dtype}; got {self!r}")
+        near, far = max(self.low, -self.high), max(-self.low, self.high)
+        name = "truncated" if far <= 3 else "truncated_far" if near > 4 and far > 9 else "truncated_wide"
+        return name, (self.mean, self.std, *_gauss.tail_parameters(self._cut(), self.low, self.high), least, greatest)
+
+    def _bound(self, bound: float) -> float | Fraction:
+        """mean + bound std, exactly."""
+        return bound if math.isinf(bound) else Fraction(self.mean) + Fraction(bound) * Fraction(self.std)
+
+
+@functools.lru_cache(maxsize=256)
+def _cut(low: float, high: float) -> _gauss.Cut:
+    return _gauss.cut(low, high)

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
-from . import _checks
+from . import _checks, _kernels
 from ._fans import Fans, squared_gain
-from .distributions import Constant, Distribution, Normal, Uniform
+from .distributions import Constant, Distribution, Normal, TruncatedNormal, Uniform
 
 
 @runtime_checkable
@@ -75,7 +75,8 @@ def _scale(gain: float | None, nonlinearity: str | None, negative_slope: float |
         number = _checks.real("gain", gain)
         if number <= 0:
             raise ValueError(f"gain must be positive; got {number!r}")
-        return number * number
+        with _kernels.default_float_environment():
+            return number * number
     if nonlinearity is None and negative_slope is not None:
         nonlinearity = "leaky_relu"
     if nonlinearity is None:
@@ -176,6 +177,32 @@ def random(std: float = 0.01) -> Normal:
     Normal(mean=0.0, std=0.01)
     """
     return Normal(0.0, std)
+
+
+def truncated_normal(mean: float = 0.0, std: float = 1.0, low: float = -2.0, high: float = 2.0) -> TruncatedNormal:
+    """N(mean, std^2) cut off outside [mean + low std, mean + high std], by the inverse distribution function.
+
+    Parameters
+    ----------
+    mean : float
+        The mean before the cut, finite.
+    std : float
+        The standard deviation before the cut, finite, positive; that of what is drawn is 0.8796 std with the default
+        bounds.
+    low, high : float
+        The bounds, in standard deviations from the mean, low < high; -inf and inf for none.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not a number, std is not positive, low >= high, or both bounds lie more than 10^8 out.
+
+    Examples
+    --------
+    >>> truncated_normal(std=0.02)
+    TruncatedNormal(mean=0.0, std=0.02, low=-2.0, high=2.0)
+    """
+    return TruncatedNormal(mean, std, low, high)
 
 
 def variance_scaling(scale: float = 1.0, mode: str = "fan_in", distribution: str = "normal") -> VarianceScaling:
@@ -354,6 +381,7 @@ _MAKERS: dict[str, Callable[..., Strategy]] = {
     "random": random,
     "uniform": uniform,
     "normal": normal,
+    "truncated_normal": truncated_normal,
     "variance_scaling": variance_scaling,
     "xavier": xavier_normal,
     "xavier_normal": xavier_normal,
@@ -382,7 +410,7 @@ def available() -> list[str]:
     return sorted(_MAKERS)
 
 
-def get(name: str, **parameters: Any) -> Strategy:
+def get(name: str, /, **parameters: Any) -> Strategy:
     """The strategy of that name, with those parameters.
 
     Parameters

@@ -12,6 +12,7 @@ enum {
     FI_TILE_BYTES = 512,     /* kernels write whole tiles, at positions that are multiples of a tile */
     FI_TILE_BLOCKS = 32,     /* Philox blocks behind one tile, whatever the dtype */
     FI_CHUNK_TILES = 4096,   /* a thread claims 2 MiB at a time: one huge page, and a short wait for a signal */
+    FI_THREAD_ELEMENTS = 1 << 20,   /* the least that a thread must have to fill, to be worth starting */
     FI_MAX_THREADS = 256
 };
 
@@ -23,11 +24,17 @@ enum fi_kind {
     FI_UNIFORM_FLOAT64,
     FI_NORMAL_FLOAT32,
     FI_NORMAL_FLOAT64,
+    FI_TRUNCATED_FLOAT32,        /* every bound within 3 std of the mean */
+    FI_TRUNCATED_FLOAT64,
+    FI_TRUNCATED_WIDE_FLOAT32,   /* not both bounds beyond 4 std on one side, one of them beyond 9 */
+    FI_TRUNCATED_WIDE_FLOAT64,
+    FI_TRUNCATED_FAR_FLOAT32,    /* these */
+    FI_TRUNCATED_FAR_FLOAT64,
     FI_KINDS
 };
 
-/* parameters: constant {value}; uniform {low, high - low, greatest value allowed}; normal {mean, std} */
-enum { FI_PARAMETERS = 3 };
+/* constant: {value}; uniform: {low, high - low, greatest value allowed}; normal: {mean, std}; truncated: see transform.h */
+enum { FI_PARAMETERS = 9 };
 
 typedef struct {
     uint64_t seed;
@@ -46,6 +53,7 @@ typedef struct {
 
 extern const fi_isa fi_isas[];   /* the slowest first */
 extern const int fi_isa_count;
+extern const char fi_compiler[];
 
 /* The thread's floating-point control state. fi_float_default() sets the default (round to nearest, no flushing
    to zero) and returns what was there, for fi_float_restore(). */

@@ -49,27 +49,98 @@ static int always(void) { return 1; }
 #define V uint64_t
 #define LANES 1
 #define LANE 0
+#define CONVERTS 1
 #define GROUPS 4
 #define MUL(a, m) (((a) & 0xffffffffu) * (m))
 #include "kernels.inc"
+
+#if FI_VECTORS && defined(__x86_64__)
+#include <immintrin.h>
+typedef uint64_t fi_v4 __attribute__((vector_size(32)));
+typedef uint64_t fi_v8 __attribute__((vector_size(64)));
+
+#define ISA avx2
+#define TARGET __attribute__((target("avx2,fma,bmi2")))
+#define V fi_v4
+#define LANES 4
+#define LANE ((V){0, 1, 2, 3})
+#define CONVERTS 0
+#define GROUPS 2
+#define MUL(a, m) ((V)_mm256_mul_epu32((__m256i)(a), _mm256_set1_epi64x(m)))
+#include "kernels.inc"
+static int has_avx2(void)
+{
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
+}
+
+#define ISA avx512
+#if defined(__clang__)
+#define TARGET __attribute__((target("avx512f,avx512dq,avx512bw,avx512vl,fma,bmi2")))
+#else
+#define TARGET __attribute__((target("avx512f,avx512dq,avx512bw,avx512vl,fma,bmi2,prefer-vector-width=512")))
+#endif
+#define V fi_v8
+#define LANES 8
+#define LANE ((V){0, 1, 2, 3, 4, 5, 6, 7})
+#define CONVERTS 1
+#define GROUPS 4
+#define MUL(a, m) ((V)_mm512_mul_epu32((__m512i)(a), _mm512_set1_epi64(m)))
+#include "kernels.inc"
+static int has_avx512(void)
+{
+    return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
+}
+#endif
+
+#if FI_VECTORS && defined(__aarch64__)
+#include <arm_neon.h>
+typedef uint64_t fi_v2 __attribute__((vector_size(16)));
+
+#define ISA neon
+#define TARGET
+#define V fi_v2
+#define LANES 2
+#define LANE ((V){0, 1})
+#define CONVERTS 1
+#define GROUPS 4
+#define MUL(a, m) ((V)vmull_u32(vmovn_u64((uint64x2_t)(a)), vdup_n_u32(m)))
+#include "kernels.inc"
+#endif
 
 #define ROW(isa, supported)                                                                                      \
     {                                                                                                            \
         #isa, supported,                                                                                         \
         {                                                                                                        \
             words_uint32_##isa, constant_float32_##isa, constant_float64_##isa, uniform_float32_##isa,           \
-            uniform_float64_##isa, normal_float32_##isa, normal_float64_##isa,                                   \
+            uniform_float64_##isa, normal_float32_##isa, normal_float64_##isa, truncated_float32_##isa,          \
+            truncated_float64_##isa, truncated_wide_float32_##isa, truncated_wide_float64_##isa,                 \
+            truncated_far_float32_##isa, truncated_far_float64_##isa,                                            \
         }                                                                                                        \
     }
 
 const fi_isa fi_isas[] = {
     ROW(generic, always),
+#if FI_VECTORS && defined(__x86_64__)
+    ROW(avx2, has_avx2),
+    ROW(avx512, has_avx512),
+#elif FI_VECTORS && defined(__aarch64__)
+    ROW(neon, always),
+#endif
 };
 const int fi_isa_count = sizeof fi_isas / sizeof *fi_isas;
 
+#if defined(__clang__)
+const char fi_compiler[] = __VERSION__;
+#elif defined(__GNUC__)
+const char fi_compiler[] = "GCC " __VERSION__;
+#else
+const char fi_compiler[] = "unknown";
+#endif
+
 size_t fi_itemsize(int kind)
 {
-    static const unsigned char bytes[FI_KINDS] = {4, 4, 8, 4, 8, 4, 8};
+    static const unsigned char bytes[FI_KINDS] = {4, 4, 8, 4, 8, 4, 8, 4, 8, 4, 8, 4, 8};
     return bytes[kind];
 }
 

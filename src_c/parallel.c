@@ -13,8 +13,6 @@
 #include <signal.h>
 #endif
 
-/* Starting and joining a thread costs about as much as filling this many elements on one. */
-#define THREAD_ELEMENTS ((uint64_t)1 << 20)
 #define CHECK_SECONDS 0.05
 
 typedef struct {
@@ -152,7 +150,7 @@ int fi_fill(const fi_isa *isa, int kind, const fi_draw *draw, void *out, uint64_
     atomic_init(&job.stop, 0);
 
     thread workers[FI_MAX_THREADS];
-    uint64_t most = count / THREAD_ELEMENTS;
+    uint64_t most = count / FI_THREAD_ELEMENTS;
     int started = 0;
     while (started < threads - 1 && started < FI_MAX_THREADS && (uint64_t)started + 1 < most) {
         if (!start_thread(&workers[started], run_worker, &job))

@@ -1,0 +1,193 @@
+/* The far tail of the normal distribution: r - x where r = sqrt(-2 ln P(X > x)), a polynomial in r / 2^e - 3/2 for
+   each octave [2^e, 2^(e + 1)) of r from e = 2 on, lowest power first. Written by minimax.py. */
+#ifndef FASTINIT_TAIL_H
+#define FASTINIT_TAIL_H
+
+enum { FI_TAIL_ROWS = 26, FI_TAIL_COUNT = 20 };
+
+static const double fi_tail_table[FI_TAIL_ROWS][FI_TAIL_COUNT] = {
+    {  /* 2^2: within 2^-57.182 */
+        0x1.d84c1bf1b16c9p-2, -0x1.a166653aca561p-3, 0x1.a943aa2a02fe3p-4, -0x1.ca80533636584p-5,
+        0x1.fe12f30502ae3p-6, -0x1.2190e478555c9p-6, 0x1.4da767d4c953cp-7, -0x1.84ee4098a8576p-8,
+        0x1.c9c65e3d41cdap-9, -0x1.0fb2404838f5fp-9, 0x1.45028d65cea39p-10, -0x1.878df21787a3fp-11,
+        0x1.da1fbeb6b2f2ap-12, -0x1.20a5449d8cbc1p-12, 0x1.6956eb30b93fep-13, -0x1.c5629d1ab5219p-14,
+        0x1.cd41fa5a8c92cp-15, -0x1.feac5458c7a22p-16, 0x1.5f10536c53428p-15, -0x1.ed79db3ab324ep-16,
+    },
+    {  /* 2^3: within 2^-57.923 */
+        0x1.247f6fb594ee3p-2, -0x1.17c848511c898p-3, 0x1.2e5d2261b1862p-4, -0x1.56c9df31bcfb1p-5,
+        0x1.8f01da7c0b841p-6, -0x1.d8630b9babb9cp-7, 0x1.1afa3e7c26abap-7, -0x1.560aef04ac603p-8,
+        0x1.a049cce065657p-9, -0x1.fd752f52403d0p-10, 0x1.39305cfbaefa9p-10, -0x1.829517dfefbd9p-11,
+        0x1.de1679c2172f3p-12, -0x1.287328a4f4117p-12, 0x1.78eae63274da8p-13, -0x1.de026998b151fp-14,
+        0x1.eb4e784d74adcp-15, -0x1.15b667d276091p-15, 0x1.7c68a039d1747p-15, -0x1.09f69987f5fe5p-15,
+    },
+    {  /* 2^4: within 2^-58.92 */
+        0x1.5e65ea2a930b0p-3, -0x1.62ea2327e3097p-4, 0x1.8faede1985afap-5, -0x1.d4d2fd84a3b79p-6,
+        0x1.1928bdd8ceb90p-6, -0x1.5615cb2438c20p-7, 0x1.a46bd5ba5d93cp-8, -0x1.044bae6c67a45p-8,
+        0x1.443402aa96229p-9, -0x1.95b316686ad73p-10, 0x1.fdae06caadb21p-11, -0x1.4133e3cbd4778p-11,
+        0x1.9544811772693p-12, -0x1.003b1c4501013p-12, 0x1.4cc5941af54b7p-13, -0x1.ae234a77b567cp-14,
+        0x1.bac99c294f801p-15, -0x1.fab964b4e0b4fp-16, 0x1.6c2aa16342710p-15, -0x1.02131bf40f72ep-15,
+    },
+    {  /* 2^5: within 2^-60.369 */
+        0x1.990b23a35a46bp-4, -0x1.b02fd8012c971p-5, 0x1.f554238440c5ep-6, -0x1.2d34d7cc31e42p-6,
+        0x1.70e7d0f40f81bp-7, -0x1.c956165b8eddbp-8, 0x1.1de64edd5993bp-8, -0x1.67b8ce4f003a3p-9,
+        0x1.c6d5ce631509cp-10, -0x1.20af5ddae4028p-10, 0x1.6faf4ffb9f6ddp-11, -0x1.d59eadb898b3dp-12,
+        0x1.2bfcec30cbc49p-12, -0x1.7fd30c67f9112p-13, 0x1.fa3318eb32dd6p-14, -0x1.4c9922f02d6ebp-14,
+        0x1.52b8cc3627d26p-15, -0x1.7d92d3f4a1271p-16, 0x1.265b5523c3956p-15, -0x1.ab7d08e549673p-16,
+    },
+    {  /* 2^6: within 2^-61.825 */
+        0x1.d4013e75d8fe9p-5, -0x1.fe6f1c574e92dp-6, 0x1.2e893a2cd6b1bp-6, -0x1.71efb9b0d2e7ep-7,
+        0x1.cbee9d1a0ee6ap-8, -0x1.20ed524f69587p-8, 0x1.6da9d1a4806cep-9, -0x1.d149750c0d763p-10,
+        0x1.2944167dd1041p-10, -0x1.7d1c37fcbc834p-11, 0x1.e9fea4696ce34p-12, -0x1.3bbed1d8f0401p-12,
+        0x1.96d2d26b693cdp-13, -0x1.0662a72e7ca5fp-13, 0x1.5d4bd58bb2253p-14, -0x1.cefffa340957bp-15,
+        0x1.d6b321e9a62f7p-16, -0x1.099f2795b0216p-16, 0x1.a545c69fd23b5p-16, -0x1.3454afaea882bp-16,
+    },
+    {  /* 2^7: within 2^-63.413 */
+        0x1.078b3f411564cp-5, -0x1.2689b64c94e92p-6, 0x1.62d9fe8d8609dp-7, -0x1.b784c33b64818p-8,
+        0x1.143a6ef5faa0ap-8, -0x1.5e6e19ef2457fp-9, 0x1.bf6a2502e6442p-10, -0x1.1ef804294fedbp-10,
+        0x1.7175383c622cbp-11, -0x1.dd08e3eac89e7p-12, 0x1.34bae08dd2421p-12, -0x1.9070250dbe9d2p-13,
+        0x1.0386a3b2bdd05p-13, -0x1.50ae6cf3bb929p-14, 0x1.c33b187fe01b8p-15, -0x1.2cff42544c773p-15,
+        0x1.315b542fa3d01p-16, -0x1.584beeb29666bp-17, 0x1.17297b911b5a2p-16, -0x1.9b5d387107620p-17,
+    },
+    {  /* 2^8: within 2^-65.069 */
+        0x1.251b75199eca6p-6, -0x1.4deea497b6723p-7, 0x1.97564a5f5f44cp-8, -0x1.fd6fb6ccd6eefp-9,
+        0x1.42cafee2a9013p-9, -0x1.9c7294062999ep-10, 0x1.0900c8bdeb2ecp-10, -0x1.55f5d0476989bp-11,
+        0x1.baae995f36c76p-12, -0x1.1f43eaf7c130bp-12, 0x1.75a43ab6dfb1fp-13, -0x1.e6e051f0d064ap-14,
+        0x1.3ceb0b3e5f3d7p-14, -0x1.9cdb221e7c8bap-15, 0x1.15fa5e0c7da12p-15, -0x1.746625df9bd5fp-16,
+        0x1.797a07619654bp-17, -0x1.aa84de981a549p-18, 0x1.5e3d7b500b608p-17, -0x1.02d88abad26fap-17,
+    },
+    {  /* 2^9: within 2^-66.796 */
+        0x1.42ad91685135dp-7, -0x1.755a20bd10407p-8, 0x1.cbe21e946ecacp-9, -0x1.21bcf646c87bfp-9,
+        0x1.71783bcc05e30p-10, -0x1.daa8a0c83946cp-11, 0x1.32759a688eb51p-11, -0x1.8d35bb7808e43p-12,
+        0x1.0227eec8a6aefp-12, -0x1.50537c8aef9f2p-13, 0x1.b7075f543dbc6p-14, -0x1.1f03ed63e5a9bp-14,
+        0x1.76d601a21c2c4p-15, -0x1.e9c7e0b2b0a38p-16, 0x1.4af36e47ae2adp-16, -0x1.bcd4aeb3a0b55p-17,
+        0x1.c2537934eb6b5p-18, -0x1.fcce02568b01dp-19, 0x1.a69bf076bf809p-18, -0x1.39493a11f5c65p-18,
+    },
+    {  /* 2^10: within 2^-68.553 */
+        0x1.60404cbb4df3bp-8, -0x1.9cc7cc107774dp-9, 0x1.00399ad45456fp-9, -0x1.44c76fc57bc98p-10,
+        0x1.a02f733a83698p-11, -0x1.0c7810dc721adp-11, 0x1.5bf90dc7228b9p-12, -0x1.c48d6d67400c8p-13,
+        0x1.270b6da433c38p-13, -0x1.81806dcda2894p-14, 0x1.f8977431607aap-15, -0x1.4ab98408ba64cp-15,
+        0x1.b0f4b0c28ce89p-16, -0x1.1b824d1d9e7a7p-16, 0x1.801f5fa863bf8p-17, -0x1.02be53d9b1964p-17,
+        0x1.05df0505fae26p-18, -0x1.28234c3033767p-19, 0x1.ef3d1baf33ef6p-19, -0x1.6fd035f1e0f3bp-19,
+    },
+    {  /* 2^11: within 2^-70.374 */
+        0x1.7dd33a71b6184p-9, -0x1.c4362b4112117p-10, 0x1.1a8301af327f8p-10, -0x1.67d3adc404e38p-11,
+        0x1.cee9fba78d1a9p-12, -0x1.2b9ebe5346768p-12, 0x1.8581731b7e704p-13, -0x1.fbed38782b1bap-14,
+        0x1.4bf562f65d8e8p-14, -0x1.b2b775510bfe5p-15, 0x1.1d1bb25f9fcfbp-15, -0x1.767bc99aa73e4p-16,
+        0x1.eb2260df5a1d7p-17, -0x1.422631821c9e2p-17, 0x1.b57594bbfc454p-18, -0x1.2750c27ce053fp-18,
+        0x1.2a4abd744270bp-19, -0x1.50b7536ef5a96p-20, 0x1.1c512871c489ap-19, -0x1.a75a9ae8c4647p-20,
+    },
+    {  /* 2^12: within 2^-72.184 */
+        0x1.9b6637bb9f428p-10, -0x1.eba4c2b5c4b97p-11, 0x1.34ccadd1792e3p-11, -0x1.8ae07be64f6a6p-12,
+        0x1.fda594881978ep-13, -0x1.4ac65dc57cb90p-13, 0x1.af0b73e55375fp-14, -0x1.19a7d446b59b8p-14,
+        0x1.70e179f09b21cp-15, -0x1.e3f1e4a27475ap-16, 0x1.3dee227936f58p-16, -0x1.a2411a134e930p-17,
+        0x1.12acaba6bddf7p-17, -0x1.68d7d1af5a1a6p-18, 0x1.eab9affce2942p-19, -0x1.4bb047f0a2a3fp-19,
+        0x1.4f2306040c4a4p-20, -0x1.7acbc3c5fc82dp-21, 0x1.40b1fe4e266fap-20, -0x1.dde212b5be29ep-21,
+    },
+    {  /* 2^13: within 2^-74.039 */
+        0x1.b8f939bd93949p-11, -0x1.0989b5b05c4dbp-11, 0x1.4f166f4fcd26cp-12, -0x1.aded76c5a79fap-13,
+        0x1.1630c13c59df4p-13, -0x1.69ee49294c102p-14, 0x1.d895f67f14f81p-15, -0x1.355977e2d624bp-15,
+        0x1.95ce3cd02ff1ep-16, -0x1.0a96ac7c77bf3p-16, 0x1.5ec18264ec607p-17, -0x1.ce087dc824531p-18,
+        0x1.2fc7bfe2f2e50p-18, -0x1.8f82e659a158ap-19, 0x1.100a7263c6cf9p-19, -0x1.7042038cdad8ap-20,
+        0x1.73a6ffe7eb7d3p-21, -0x1.a39b995d91105p-22, 0x1.655f825fabfb2p-21, -0x1.0aabd53265f4bp-21,
+    },
+    {  /* 2^14: within 2^-75.879 */
+        0x1.d68c3d2775818p-12, -0x1.1d410c9b86227p-12, 0x1.6960374307c18p-13, -0x1.d0fa7f3e04c94p-14,
+        0x1.2d8ec531e7f87p-14, -0x1.89164bda3127bp-15, 0x1.011050821c262p-15, -0x1.510b3c56af586p-16,
+        0x1.babb36f6b93c9p-17, -0x1.233499b723b06p-17, 0x1.7f95012367bc9p-18, -0x1.f9cf35947d2f4p-19,
+        0x1.4ce4f1b74d6cfp-19, -0x1.b6392a09b94a1p-20, 0x1.2aaa9283805d6p-20, -0x1.9493202313ce7p-21,
+        0x1.989dd5c53e852p-22, -0x1.ce236026effacp-23, 0x1.89ab05206bb78p-22, -0x1.25c9a9e4b8b2cp-22,
+    },
+    {  /* 2^15: within 2^-77.759 */
+        0x1.f41f40fb1589ap-13, -0x1.30f8644a65deep-13, 0x1.83aa0121ca541p-14, -0x1.f4078bc64ad99p-15,
+        0x1.44eccd0cae2bfp-15, -0x1.a83e558c26d91p-16, 0x1.15d5abd1f681ap-16, -0x1.6cbd0b25e514ep-17,
+        0x1.dfa83fe1b39e5p-18, -0x1.3bd28b990a10dp-18, 0x1.a068b62cc3dbfp-19, -0x1.12cb8c7fc6357p-19,
+        0x1.6a007e574e6f1p-20, -0x1.dce50cbcd0d2dp-21, 0x1.455818a3e4686p-21, -0x1.b9245e4926b54p-22,
+        0x1.bd26dc15235c8p-23, -0x1.f6fbaedc7a311p-24, 0x1.ae55e6eef6900p-23, -0x1.4182b43bfffd1p-23,
+    },
+    {  /* 2^16: within 2^-79.639 */
+        0x1.08d92276b3e2ap-13, -0x1.44afbc3269922p-14, 0x1.9df3cb90b7acep-15, -0x1.0b8a4cc05e835p-15,
+        0x1.5c4ad60e1ea3fp-16, -0x1.c766615255a84p-17, 0x1.2a9b08e910d36p-17, -0x1.886edcdde9d28p-18,
+        0x1.024aa752d131ep-18, -0x1.5470838c37f67p-19, 0x1.c13c5cf353db1p-20, -0x1.28af5f56c2a65p-20,
+        0x1.871d0fa1e4c77p-21, -0x1.01c9e06a1492fp-21, 0x1.5ffe54cf2b19fp-22, -0x1.dda4f71ab44a5p-23,
+        0x1.e1eb0bd42c03bp-24, -0x1.10216baf8f6dbp-24, 0x1.d2ceb075b0b58p-24, -0x1.5d14e98965478p-24,
+    },
+    {  /* 2^17: within 2^-81.537 */
+        0x1.17a2a47445dc5p-14, -0x1.5867142aece19p-15, 0x1.b83d96296f780p-16, -0x1.1d10d3ca1d6bfp-16,
+        0x1.73a8df65660e3p-17, -0x1.e68e6db3dc954p-18, 0x1.3f60668bb38d6p-18, -0x1.a420af7e2a36dp-19,
+        0x1.14c12ec315593p-19, -0x1.6d0e7bda1a47cp-20, 0x1.e2101faebb7b7p-21, -0x1.3e93401fd728bp-21,
+        0x1.a43866d61ad71p-22, -0x1.1520c45b71a64p-22, 0x1.7aad7e944724dp-23, -0x1.011563dd314a8p-23,
+        0x1.03344979fa9edp-24, -0x1.24b5a6f035325p-25, 0x1.f7829734ecfd9p-25, -0x1.78b0315eb81edp-25,
+    },
+    {  /* 2^18: within 2^-83.432 */
+        0x1.266c267319426p-15, -0x1.6c1e6c2828004p-16, 0x1.d28760ce24ec9p-17, -0x1.2e975ae0ab7cfp-17,
+        0x1.8b06e8d58879cp-18, -0x1.02db3d2166acap-18, 0x1.5425c450de048p-19, -0x1.bfd2824a21b32p-20,
+        0x1.2737b701e7716p-20, -0x1.85ac76b6cd1c1p-21, 0x1.0171e53d56fe3p-21, -0x1.5476fda6cbc12p-22,
+        0x1.c154ecaa9d4ebp-23, -0x1.28790923d3570p-23, 0x1.955400a88f9aap-24, -0x1.13501cf278af6p-24,
+        0x1.1595cc851b350p-25, -0x1.397f8d628e182p-26, 0x1.0dfde5dc70188p-25, -0x1.9426519be14f2p-26,
+    },
+    {  /* 2^19: within 2^-85.322 */
+        0x1.3535a8724774dp-16, -0x1.7fd5c426b99ebp-17, 0x1.ecd12b76437a6p-18, -0x1.401de1fade9a0p-18,
+        0x1.a264f24cc66d2p-19, -0x1.126f437007b54p-19, 0x1.68eb221e7c2f3p-20, -0x1.db8454e730ab9p-21,
+        0x1.39ae3fc593fc7p-21, -0x1.9e4a7864d7263p-22, 0x1.11dbb0199f90ap-22, -0x1.6a5a4f3b522e7p-23,
+        0x1.de728e7cde2b9p-24, -0x1.3bd587da00a75p-24, 0x1.aff1e987d0c27p-25, -0x1.257125e980704p-25,
+        0x1.281b4110de7f9p-26, -0x1.4ef70744698d8p-27, 0x1.201b2e0eeee0dp-26, -0x1.af1f780988006p-27,
+    },
+    {  /* 2^20: within 2^-87.249 */
+        0x1.43ff2a718f1fcp-17, -0x1.938d1c25ab9e1p-18, 0x1.038d7b0fac3d6p-18, -0x1.51a469161ed9ap-19,
+        0x1.b9c2fbc5ed702p-20, -0x1.220349bedc504p-20, 0x1.7db07ff7a0eeap-21, -0x1.f736281cfabdep-22,
+        0x1.4c24c73d2b22ep-22, -0x1.b6e86b00a57c5p-23, 0x1.2245984c7f8bcp-23, -0x1.803e936c05479p-24,
+        0x1.fb8d30cfdfedap-25, -0x1.4f288db3be3c7p-25, 0x1.caa6c16ab4379p-26, -0x1.37cba4b78b704p-26,
+        0x1.3a41cbef1485dp-27, -0x1.62eb53dac9082p-28, 0x1.328a91322b4d5p-27, -0x1.cb2e72af0df83p-28,
+    },
+    {  /* 2^21: within 2^-89.159 */
+        0x1.52c8ac70dde46p-18, -0x1.a7447424b8948p-19, 0x1.10b260645934ap-19, -0x1.632af031a6805p-20,
+        0x1.d121053fbe5e9p-21, -0x1.3197500f3611ap-21, 0x1.9275ddca3b39cp-22, -0x1.0973fd7c5ff61p-22,
+        0x1.5e9b4fcf7b955p-23, -0x1.cf866700932adp-24, 0x1.32af68cd40c73p-24, -0x1.962240fd32354p-25,
+        0x1.0c55193d21f47p-25, -0x1.62817215ed85ap-26, 0x1.e549b7c394313p-27, -0x1.4a02a78ce20b8p-27,
+        0x1.4cb18eb653499p-28, -0x1.77cda9b9b934bp-29, 0x1.44bb200dc9393p-28, -0x1.e6939046727b2p-29,
+    },
+    {  /* 2^22: within 2^-86.538 */
+        0x1.61922e702e993p-19, -0x1.bafbcc23cdbaap-20, 0x1.1dd745b92bed0p-20, -0x1.74b1774b98b7dp-21,
+        0x1.e87f0e903a6e1p-22, -0x1.412b574e849bdp-22, 0x1.a73b4773677ecp-23, -0x1.174cac745e241p-23,
+        0x1.7110268ea4f75p-24, -0x1.e833b37ace9dcp-25, 0x1.433c5155597ffp-25, -0x1.aada423c01b46p-26,
+        0x1.193560f0a3cffp-26, -0x1.83a49caf0d20fp-27, 0x1.0c121fe6acbb6p-27, -0x1.f7c2c3b851c8bp-29,
+        0x1.003acb645c9bap-29, -0x1.1b1f076e041fbp-28, 0x1.a50e1392a36f9p-29, 0x1.378eb0ef5761bp-32,
+    },
+    {  /* 2^23: within 2^-86.733 */
+        0x1.705bb06f7feb8p-20, -0x1.ceb32422ebad5p-21, 0x1.2afc2b0db22b4p-21, -0x1.8637fe5b1a797p-22,
+        0x1.ffdd186249203p-23, -0x1.50bf639d91b35p-23, 0x1.bc008811678dep-24, -0x1.252438219e4b2p-24,
+        0x1.838b836682710p-25, -0x1.00948a5918936p-25, 0x1.53340cfb44eaep-26, -0x1.ba42a48979a11p-27,
+        0x1.2de93e3af8a4dp-27, -0x1.e20f18b9ca3a4p-28, 0x1.d079a37749344p-29, 0x1.f59c9b728817ep-30,
+        0x1.5c7fe2a17f2f7p-29, -0x1.40eb28786dbb2p-27, 0x1.f2330c62fe9e3p-33, 0x1.9921f3ffe4844p-28,
+    },
+    {  /* 2^24: within 2^-84.456 */
+        0x1.7f25326ed3144p-21, -0x1.e26a7c222a32dp-22, 0x1.3821105f6d0c4p-22, -0x1.97be858a0745fp-23,
+        0x1.0b9d923e3da83p-23, -0x1.605354d83ed3dp-24, 0x1.d0c57996e3587p-25, -0x1.33029defe8be9p-25,
+        0x1.96096d09b742ap-26, -0x1.0c34f9a96487bp-26, 0x1.637ad42bed324p-27, -0x1.e8becb83976b9p-28,
+        0x1.3a5a41160dcd6p-28, -0x1.d439302beb97ep-30, 0x1.14ed307391d9ap-29, -0x1.7b2781678f13dp-28,
+        0x1.a425200c2fe23p-31, 0x1.ddcad285dd511p-28, 0x1.33f736d025c95p-31, -0x1.addedee9605dfp-28,
+    },
+    {  /* 2^25: within 2^-79.702 */
+        0x1.8deeb46ed9d55p-22, -0x1.f621d438f8cb4p-23, 0x1.4545f49b1e9a4p-23, -0x1.a944ef31454a9p-24,
+        0x1.174d2941e03a5p-24, -0x1.6fefbbb11b6d4p-25, 0x1.e54388fed190fp-26, -0x1.3ff17d81c5941p-26,
+        0x1.b2700c3689133p-27, -0x1.204b9a45f34aep-27, 0x1.39f9425b15c96p-29, -0x1.7a7112c83692ap-28,
+        0x1.8b3928e111232p-26, 0x1.9eb75c4028a06p-26, -0x1.553bd5bfdbcd2p-24, -0x1.0250015d55c73p-23,
+        0x1.6f9a56f6fa57dp-23, 0x1.14ceb6b7932eap-22, -0x1.44741b0792f33p-23, -0x1.d05c25c69ad74p-23,
+    },
+    {  /* 2^26: within 2^-73.079 */
+        0x1.9cb8366c7196dp-23, -0x1.04ec6a7682355p-23, 0x1.526a9951c9c1dp-24, -0x1.bb4570ade417ep-25,
+        0x1.2399ef28d2cabp-25, -0x1.46e1e7ce27aa4p-26, 0x1.6432024197813p-27, -0x1.caa5b514b3bb4p-24,
+        0x1.e9c27d1dc9e2bp-24, 0x1.b2f7c23b1065dp-20, -0x1.6f9e38af7cd48p-20, -0x1.12e388fce474ap-16,
+        0x1.4c49dab1cbc83p-17, 0x1.a847479cd6939p-14, -0x1.5663f923f2271p-15, -0x1.87e9723caa804p-12,
+        0x1.7832d3761880cp-14, 0x1.8d6b720614036p-11, -0x1.55ff7c9d54d0dp-14, -0x1.540bc20bd216fp-11,
+    },
+    {  /* 2^27: within 2^-69.794 */
+        0x1.ab81c56425fe3p-24, -0x1.0ecd9fb54fed8p-24, 0x1.5f34610a7e461p-25, -0x1.bdd40d600a4d3p-26,
+        0x1.6da301844a921p-26, -0x1.e49f2dec01319p-25, -0x1.f0da7638d3ba9p-24, 0x1.2ce3c46bdf618p-20,
+        0x1.1d70d36fa8668p-19, -0x1.071a22391818fp-16, -0x1.6239e4f1850e3p-16, 0x1.0e2c8804f993dp-13,
+        0x1.09c1e587a930ep-13, -0x1.4bfcac092490cp-11, -0x1.dbcce1c6f4a7ap-12, 0x1.d95b02a43278cp-10,
+        0x1.d464fddc7693cp-11, -0x1.620a01d90b66cp-9, -0x1.8666ed3687d49p-11, 0x1.9ed96ea92e226p-10,
+    },
+};
+
+#endif
