@@ -18,19 +18,23 @@
 #if defined(__GNUC__)
 #define FI_VECTORS 1
 #define FI_UNROLL _Pragma("GCC unroll 16")
+#define FI_ALIGNED __attribute__((aligned(64)))
+#define FI_PREFETCH(address) __builtin_prefetch(address, 1)
+#define FI_LANES(T) T __attribute__((vector_size(sizeof(V))))
+/* A vector of lanes of type T, taken by number from two, the second's counted on from the first's. */
 #if defined(__clang__)
-#define FI_SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#define FI_SHUFFLE(T, a, b, ...) ((V)__builtin_shufflevector((FI_LANES(T))(a), (FI_LANES(T))(b), __VA_ARGS__))
 #else
-#define FI_SHUFFLE(a, b, ...) __builtin_shuffle(a, b, (V){__VA_ARGS__})
+#define FI_SHUFFLE(T, a, b, ...) ((V)__builtin_shuffle((FI_LANES(T))(a), (FI_LANES(T))(b), (FI_LANES(T)){__VA_ARGS__}))
 #endif
 typedef float float_out __attribute__((aligned(1)));   /* kernels write at any address */
 typedef double double_out __attribute__((aligned(1)));
 typedef uint32_t uint32_t_out __attribute__((aligned(1)));
-#define FI_ALIGNED __attribute__((aligned(64)))
 #else
 #define FI_VECTORS 0
 #define FI_UNROLL
 #define FI_ALIGNED
+#define FI_PREFETCH(address) ((void)0)
 typedef float float_out;
 typedef double double_out;
 typedef uint32_t uint32_t_out;
@@ -60,7 +64,7 @@ typedef uint64_t fi_v4 __attribute__((vector_size(32)));
 typedef uint64_t fi_v8 __attribute__((vector_size(64)));
 
 #define ISA avx2
-#define TARGET __attribute__((target("avx2,fma,bmi2")))
+#define TARGET __attribute__((target("avx2,fma,bmi2,prfchw")))
 #define V fi_v4
 #define LANES 4
 #define LANE ((V){0, 1, 2, 3})
@@ -75,9 +79,9 @@ static int has_avx2(void)
 
 #define ISA avx512
 #if defined(__clang__)
-#define TARGET __attribute__((target("avx512f,avx512dq,avx512bw,avx512vl,fma,bmi2")))
+#define TARGET __attribute__((target("avx512f,avx512dq,avx512bw,avx512vl,fma,bmi2,prfchw")))
 #else
-#define TARGET __attribute__((target("avx512f,avx512dq,avx512bw,avx512vl,fma,bmi2,prefer-vector-width=512")))
+#define TARGET __attribute__((target("avx512f,avx512dq,avx512bw,avx512vl,fma,bmi2,prfchw,prefer-vector-width=512")))
 #endif
 #define V fi_v8
 #define LANES 8

@@ -85,10 +85,11 @@ FI_INLINE float fi_minus_2_log_float(float x, int k)
 
 /* As for float, x / 2^k at least 2^-63; but -2 ln m = 4 artanh(s / 4) = s + s^3 Q(s^2) with s = 4 (1 - m) / (1 + m),
    and Q is within 2^-59.50. The 64 keeps the exponent positive: few vector units shift signed 64-bit lanes. */
-FI_INLINE double fi_minus_2_log_double(double x, int k)
+FI_INLINE double fi_minus_2_log_double(double x, int k, int converts)
 {
-    uint64_t bits = fi_bits_of_double(x) - (0x3fe6a09e667f3bcdu + ((uint64_t)(k - 64) << 52));
-    double e = fi_double_of_bits((bits >> 52) | 0x4330000000000000u) - (0x1p52 + 64);
+    uint64_t bits = fi_bits_of_double(x) - (0x3fe6a09e667f3bcdu + ((uint64_t)k << 52));
+    double e = converts ? (double)((int64_t)bits >> 52)
+                        : fi_double_of_bits(((bits + (64ull << 52)) >> 52) | 0x4330000000000000u) - (0x1p52 + 64);
     double m = fi_double_of_bits((bits & 0x000fffffffffffffu) + 0x3fe6a09e667f3bcdu);
     double s = fma(m, -2.0, 2.0) / fma(m, 0.5, 0.5);
     double z = s * s;
@@ -119,7 +120,7 @@ FI_INLINE float fi_radius_float(uint32_t word)
 /* sqrt(-2 ln u), u = (floor(word / 2^11) + 1) / 2^53, in [0, 8.58]. */
 FI_INLINE double fi_radius_double(uint64_t word, int converts)
 {
-    return sqrt(fi_minus_2_log_double(fi_double_of_int64((word >> 11) + 1, converts), 53));
+    return sqrt(fi_minus_2_log_double(fi_double_of_int64((word >> 11) + 1, converts), 53, converts));
 }
 
 /* The cosine and sine of 2 pi word / 2^32, both to be multiplied by the sign (0, or the sign bit).
@@ -230,9 +231,9 @@ FI_INLINE float fi_central_float(float below, float above)
 }
 
 /* As for float; P is within 2^-53.60. */
-FI_INLINE double fi_central_double(double below, double above)
+FI_INLINE double fi_central_double(double below, double above, int converts)
 {
-    double w = fi_minus_2_log_double(below * above, -2);
+    double w = fi_minus_2_log_double(below * above, -2, converts);
     double p = 0x1.1d251ae73cc9ap-78;   /* 3.6854119936335015e-24 */
     p = fma(p, w, -0x1.015aaaa9e24b7p-71);   /* -4.2575675437563414e-22 */
     p = fma(p, w, 0x1.a65a0a2a69bd4p-66);   /* 2.2359113759382253e-20 */
@@ -269,7 +270,7 @@ FI_INLINE double fi_truncated_double(uint64_t word, const double *p, int convert
 {
     double u = fi_double_of_int64((word >> 11) | 1u, converts) * 0x1p-53;   /* (k + 1/2) / 2^52 */
     double x = fi_central_double(fma(u, p[FI_BELOW_SCALE], p[FI_BELOW]),
-                                 fma(1.0 - u, p[FI_ABOVE_SCALE], p[FI_ABOVE]));
+                                 fma(1.0 - u, p[FI_ABOVE_SCALE], p[FI_ABOVE]), converts);
     return fi_clamp_double(fma(p[FI_STD], x, p[FI_MEAN]), p[FI_LEAST], p[FI_MOST]);
 }
 
@@ -317,29 +318,29 @@ FI_INLINE double fi_far_tail_double(double r)
     return d;
 }
 
-FI_INLINE double fi_tail_double(double u, const double *p, int far)
+FI_INLINE double fi_tail_double(double u, const double *p, int far, int converts)
 {
     double below = fma(u, p[FI_BELOW_SCALE], p[FI_BELOW]), above = fma(1.0 - u, p[FI_ABOVE_SCALE], p[FI_ABOVE]);
     double tail = below < above ? below : above;
-    double r = sqrt(fi_minus_2_log_double(tail, 0) + p[FI_MINUS_2_LOG]);
+    double r = sqrt(fi_minus_2_log_double(tail, 0, converts) + p[FI_MINUS_2_LOG]);
     double x = r - (far ? fi_far_tail_double(r) : fi_near_tail_double(r));
     x = below < above ? -x : x;
     if (!far) {
-        double inner = fi_central_double(below, above);
+        double inner = fi_central_double(below, above, converts);
         x = below + above < 1.5 && tail > 0.0014 ? inner : x;   /* P(X > 3) = 0.00135 */
     }
     return fi_clamp_double(fma(p[FI_STD], x, p[FI_MEAN]), p[FI_LEAST], p[FI_MOST]);
 }
 
 /* Bounds beyond 3 std are worked out in double for both dtypes. `far`: both beyond 4 on one side, one beyond 9. */
-FI_INLINE float fi_truncated_tail_float(uint32_t word, const double *p, int far)
+FI_INLINE float fi_truncated_tail_float(uint32_t word, const double *p, int far, int converts)
 {
-    double x = fi_tail_double((double)(int32_t)((word >> 8) | 1u) * 0x1p-24, p, far);
+    double x = fi_tail_double((double)(int32_t)((word >> 8) | 1u) * 0x1p-24, p, far, converts);
     return fi_clamp_float((float)x, (float)p[FI_LEAST], (float)p[FI_MOST]);
 }
 FI_INLINE double fi_truncated_tail_double(uint64_t word, const double *p, int far, int converts)
 {
-    return fi_tail_double(fi_double_of_int64((word >> 11) | 1u, converts) * 0x1p-53, p, far);
+    return fi_tail_double(fi_double_of_int64((word >> 11) | 1u, converts) * 0x1p-53, p, far, converts);
 }
 
 #endif
