@@ -1,5 +1,13 @@
 """Neural-network weights at the speed of memory, with the same bits on every machine, thread count and shard."""
 
+try:
+    from . import _kernels as _kernels
+except ImportError as error:
+    raise ImportError(
+        f"fastinit's kernels are not built in {__path__[0]}: start Python in another folder to use an installed "
+        "fastinit, or build them here with: pip install -e ."
+    ) from error
+
 from . import checkpoint
 from ._config import show_config
 from ._fans import gain
