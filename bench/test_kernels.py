@@ -5,22 +5,26 @@
 Each table is one size and dtype; the figures in parentheses are ratios to the fastest row.
 """
 
+import functools
+
 import numpy as np
+import peers
 import pytest
 
 import fastinit as fi
 
 SIZES = {"4KB": 1 << 12, "64KB": 1 << 16, "1MB": 1 << 20, "16MB": 1 << 24, "64MB": 1 << 26, "1GB": 1 << 30}
 
-PCG64 = np.random.Generator(np.random.PCG64(0))
-SFC64 = np.random.Generator(np.random.SFC64(0))
 RUNNERS = {
-    "limit: ndarray.fill": lambda out: out.fill(1.5),
-    "fastinit uniform": lambda out: fi.fill(out, "uniform", seed=0, threads=1),
-    "fastinit normal": lambda out: fi.fill(out, "normal", seed=0, threads=1),
-    "numpy PCG64 uniform": lambda out: PCG64.random(out=out, dtype=out.dtype),
-    "numpy SFC64 normal": lambda out: SFC64.standard_normal(out=out, dtype=out.dtype),
+    "limit: ndarray.fill": peers.limit,
+    "fastinit uniform": lambda out: functools.partial(fi.fill, out, "uniform", seed=0, threads=1),
+    "fastinit normal": lambda out: functools.partial(fi.fill, out, "normal", seed=0, threads=1),
+    "fastinit truncated_normal": lambda out: functools.partial(fi.fill, out, "truncated_normal", seed=0, threads=1),
+    "NumPy PCG64 uniform": peers.numpy_uniform,
+    "NumPy SFC64 normal": peers.numpy_normal,
 }
+if "truncated_normal" not in fi.available():
+    del RUNNERS["fastinit truncated_normal"]
 
 
 @pytest.fixture(scope="module")
@@ -36,4 +40,4 @@ def test_fill(benchmark, buffer, size, dtype, runner):
     out = buffer[: SIZES[size]].view(dtype)
     benchmark.group = f"{size} {dtype}"
     benchmark.extra_info["elements"] = out.size
-    benchmark(RUNNERS[runner], out)
+    benchmark(RUNNERS[runner](out))
