@@ -42,9 +42,8 @@ for isa in kernels.AVAILABLE_ISAS:
 
 def kernel_plans():
     """What each kernel is called, with a plan that uses it and the dtype."""
-    strategies = [fi.uniform(), fi.normal()]
-    if "truncated_normal" in fi.available():
-        strategies += [fi.get("truncated_normal"), fi.get("truncated_normal", low=2.0, high=8.0)]
+    truncated = [fi.truncated_normal(low=low, high=high) for low, high in ((-2, 2), (2, 8), (5, 10))]
+    strategies = [fi.uniform(), fi.normal(), *truncated]
     names = {kind: "_".join(key) for key, kind in _kernels.KINDS.items()}
     plans = {}
     for strategy in strategies:

@@ -23,8 +23,6 @@ RUNNERS = {
     "NumPy PCG64 uniform": peers.numpy_uniform,
     "NumPy SFC64 normal": peers.numpy_normal,
 }
-if "truncated_normal" not in fi.available():
-    del RUNNERS["fastinit truncated_normal"]
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,6 @@ WITHOUT_BFLOAT16 = ("NumPy", "MKL")
 CASES = [
     (draw, dtype, peer)
     for draw in PEERS
-    if draw in fi.available()
     for dtype in ("float32", "float64", "bfloat16")
     for peer in ("fastinit", *PEERS[draw])
     if dtype != "bfloat16" or not peer.startswith(WITHOUT_BFLOAT16)

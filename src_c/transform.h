@@ -105,9 +105,9 @@ FI_INLINE double fi_minus_2_log_double(double x, int k, int converts)
 
 /* ---- Box-Muller: sqrt(-2 ln u1) times a point on the unit circle ----
 
-   The radius is within 0.88 ulp (float, at word 0xe1b2c17f) and 1.11 ulp (double, at 0xe1df278fc19a1447) of a number
+   The radius is within 0.88 ulp (float, at word 0xe1b2c1ff) and 1.11 ulp (double, at 0xe1df278fc19a1447) of a number
    just above a power of two, relatively; the point's coordinates within 1.07 ulp (0x1e161bd0) and 1.05 ulp
-   (0xe0d13e6133a72178); a normal within 3.85 ulp (float) and 3.90 ulp (double) of max(1, |z|). */
+   (0xe0d13e6133a72178); a normal within 3.87 ulp (float) and 3.90 ulp (double) of max(1, |z|). */
 
 /* sqrt(-2 ln u), u the float nearest to (word + 1) / 2^32, in [0, 6.67]. */
 FI_INLINE float fi_radius_float(uint32_t word)
