@@ -114,7 +114,7 @@ def as_threads(threads: int | None, size: int) -> int:
         if size < 2 * _kernels.THREAD_ELEMENTS:
             return 1  # the kernels would use no more: do not ask how many there are
         threads = _config.default_threads()
-    else:
+    elif type(threads) is not int or threads < 1:
         threads = _checks.integer("threads", threads, least=1)
     return min(threads, _kernels.MAX_THREADS)
 

@@ -20,7 +20,7 @@ class Cut(NamedTuple):
     inside: Decimal  #: P(low < X < high)
     above: Decimal  #: P(X > high)
     mean: float
-    variance: float
+    std: float
 
 
 def cut(low: float, high: float) -> Cut:
@@ -28,13 +28,18 @@ def cut(low: float, high: float) -> Cut:
     with localcontext(_CONTEXT):
         (below, above_low), (below_high, above) = _tails(low), _tails(high)
         inside = above_low - above if low > 0 else below_high - below
-        at_low, at_high = _density(low), _density(high)
-        mean = (at_low - at_high) / inside
-        slopes = (Decimal(low) * at_low if at_low else Decimal(0)) - (
-            Decimal(high) * at_high if at_high else Decimal(0)
-        )
-        variance = 1 + slopes / inside - mean * mean
-        return Cut(below, inside, above, float(mean), float(variance))
+        width = Decimal(high) - Decimal(low)
+        if width * max(-Decimal(low), Decimal(high), Decimal(1)) < Decimal("1e-10"):
+            # The density is flat to within the square of this; about 0 the digits would not do for what is below.
+            mean, variance = (Decimal(low) + Decimal(high)) / 2, width * width / 12
+        else:
+            at_low, at_high = _density(low), _density(high)
+            mean = (at_low - at_high) / inside
+            slopes = (Decimal(low) * at_low if at_low else Decimal(0)) - (
+                Decimal(high) * at_high if at_high else Decimal(0)
+            )
+            variance = 1 + slopes / inside - mean * mean
+        return Cut(below, inside, above, float(mean), float(variance.sqrt()))
 
 
 def tail_parameters(cut: Cut, low: float, high: float) -> tuple[float, float, float, float, float]:

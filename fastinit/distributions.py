@@ -181,7 +181,7 @@ class TruncatedNormal(Distribution):
 
     def moments(self) -> tuple[float, float]:
         cut = self._cut()
-        return self.mean + self.std * cut.mean, self.std * math.sqrt(cut.variance)
+        return self.mean + self.std * cut.mean, self.std * cut.std
 
     def kernel(self, dtype: np.dtype) -> tuple[str, tuple[float, ...]]:
         reach = max(self.low, -self.high, 0) + 40  # no draw is farther out

@@ -2,9 +2,11 @@
 
 import hashlib
 import itertools
+import math
 
 import mpmath
 import numpy as np
+from scipy import special
 
 MULTIPLIERS = 0xD2511F53, 0xCD9E8D57
 WEYL = 0x9E3779B9, 0xBB67AE85
@@ -181,3 +183,76 @@ def error(got, exact, dtype):
     """|got - exact| in ulps of max(1, |exact|)."""
     size = np.maximum(1, np.abs(exact)).astype(dtype)
     return np.abs(got - exact) / np.spacing(size).astype(WIDE[dtype])
+
+
+# ---- truncated normal ----
+
+
+def middle(word, dtype):
+    """u = (k + 1/2) / 2^b of words, k their b = 23 or 52 highest bits: exact in float64."""
+    discard, bits = (9, 23) if dtype == "float32" else (12, 52)
+    return ((word >> np.uint64(discard) << np.uint64(1)) + np.uint64(1)).astype(np.float64) * 2.0 ** -(bits + 1)
+
+
+def truncated(word, low, high, dtype):
+    """The inverse distribution function (mean 0, std 1) at the words' u, in float64: within some 20 of its ulps."""
+    u = middle(word, dtype)
+    if high < -3:
+        return -_far(u, -high, -low)
+    if low > 3:
+        return _far(1 - u, low, high)
+    inside = special.ndtr(-low) - special.ndtr(-high) if low > 0 else special.ndtr(high) - special.ndtr(low)
+    below, above = special.ndtr(low) + u * inside, special.ndtr(-high) + (1 - u) * inside
+    return np.where(below < above, special.ndtri(below), -special.ndtri(above))
+
+
+def _far(v, near, far):
+    """The point above which there is the part v of the tail between two bounds, by logarithms."""
+    rest = np.exp(special.log_ndtr(-far) - special.log_ndtr(-near))
+    return -special.ndtri_exp(special.log_ndtr(-near) + np.log(rest + v * (1 - rest)))
+
+
+def tail_mp(x):
+    """P(X > x) of a standard normal, to the working precision however small it is."""
+    return mpmath.erfc(mpmath.mpf(x) / mpmath.sqrt(2)) / 2
+
+
+def between_mp(low, high):
+    """P(low < X < high), from the tails on the side where they are small."""
+    return tail_mp(low) - tail_mp(high) if low > 0 else tail_mp(-high) - tail_mp(-low)
+
+
+def truncated_mp(word, low, high, dtype):
+    """`truncated` to 22 digits or more, as a list."""
+    with mpmath.workdps(40):
+        tail_below, inside, tail_above = tail_mp(-low), between_mp(low, high), tail_mp(high)
+
+        def exact(u, near):
+            below, above = tail_below + u * inside, tail_above + (1 - u) * inside
+            return _tail_point(above, near) if above < below else -_tail_point(below, -near)
+
+        pairs = zip(middle(word, dtype).tolist(), truncated(word, low, high, dtype).tolist(), strict=True)
+        return [exact(mpmath.mpf(u), near) for u, near in pairs]
+
+
+def _tail_point(tail, x):
+    """x with P(X > x) = tail, by Newton on ln P: where a step is small, the next is less than its square."""
+    x, step = mpmath.mpf(x), mpmath.inf
+    while abs(step) > 1e-11 * max(1, abs(x)):
+        above = tail_mp(x)
+        step = mpmath.log(above / tail) * above / mpmath.npdf(x)
+        x += step
+    return x
+
+
+def moments_mp(low, high, digits=150):
+    """Mean, variance and fourth central moment, by E x^k = (k - 1) E x^(k-2) - [x^(k-1) density] / P."""
+    with mpmath.workdps(digits):
+        inside, raw = between_mp(low, high), [mpmath.mpf(0), mpmath.mpf(1)]  # raw[k + 1] is E x^k
+        for k in range(1, 5):
+            at_low, at_high = (
+                mpmath.mpf(x) ** (k - 1) * mpmath.npdf(x) if math.isfinite(x) else 0 for x in (low, high)
+            )
+            raw.append((k - 1) * raw[k - 1] + (at_low - at_high) / inside)
+        _, _, mean, second, third, fourth = raw
+        return mean, second - mean**2, fourth - 4 * mean * third + 6 * mean**2 * second - 3 * mean**4

@@ -334,14 +334,6 @@ def test_threads_share_out_a_part(dtype):
     assert (buffer[0], buffer[-1]) == (-1, -1)
 
 
-@pytest.mark.parametrize("isa", ISAS[1:])
-@dtypes
-def test_instruction_sets_agree(dtype, isa):
-    for kind, parameters in (("normal", (0.1, 0.7)), ("uniform", (-0.3, 0.9, 0.6)), ("constant", (0.1,))):
-        generic, other = (draw(kind, dtype, parameters, 3, 4, 5, 300_001, isa=i) for i in ("generic", isa))
-        assert generic.tobytes() == other.tobytes()
-
-
 # ---- seeds and streams ----
 
 
