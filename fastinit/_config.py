@@ -63,15 +63,16 @@ def cgroup_quota(proc: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys
         return None
     quotas = []
     for _, controllers, path in entries:
-        if controllers == "":  # version 2: one hierarchy, a limit at any level
-            group = root / path.lstrip("/")
-            for folder in (group, *group.parents):
-                quotas.append(_read_quota(folder / "cpu.max"))
-                if folder == root:
-                    break
+        if controllers == "":  # version 2, which has one hierarchy
+            top, files = root, ("cpu.max",)
         elif "cpu" in controllers.split(","):
-            for folder in (root / "cpu" / path.lstrip("/"), root / "cpu"):
-                quotas.append(_read_quota(folder / "cpu.cfs_quota_us", folder / "cpu.cfs_period_us"))
+            top, files = root / "cpu", ("cpu.cfs_quota_us", "cpu.cfs_period_us")
+        else:
+            continue
+        for folder in (top / path.lstrip("/"), *(top / path.lstrip("/")).parents):  # a limit at any level counts
+            quotas.append(_read_quota(*(folder / file for file in files)))
+            if folder == top:
+                break
     return min((q for q in quotas if q is not None), default=None)
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from decimal import Context, Decimal, localcontext
+from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
 from typing import NamedTuple
 
 #: The variance of a normal cut off 10^8 standard deviations out cancels to 32 digits, of a narrow one to 32 more.
-_CONTEXT = Context(prec=90, Emin=-(10**17), Emax=10**17, traps=[])
+_CONTEXT = Context(prec=90, rounding=ROUND_HALF_EVEN, Emin=-(10**17), Emax=10**17, traps=[])
 _TWO_PI = Decimal(
     "6.28318530717958647692528676655900576839433879875021164194988918461563281257241799725606965068423414"
 )

@@ -197,7 +197,8 @@ FI_INLINE void fi_normal_double(uint64_t radius, uint64_t angle, double mean, do
 /* ---- truncated normal: the inverse distribution function at u, strictly between 0 and 1 ----
 
    P(X < x) = fma(u, BELOW_SCALE, BELOW), and P(X > x) likewise at 1 - u, so that each keeps its relative precision in
-   its own tail. Where the whole interval lies beyond 3 std, its tail is divided by P at the nearer end, MINUS_2_LOG has
+   its own tail. The worst errors found, in ulp of max(1, |z|): 3.31 (float) and 3.90 (double) within 3 std, 3.77 and
+   2.54 (double) beyond; on [-2, 2], 2.83 and 3.38. tests/test_truncated.py has the words. Where the whole interval lies beyond 3 std, its tail is divided by P at the nearer end, MINUS_2_LOG has
    -2 ln of that, and the other "probability" is 2. */
 enum {
     FI_MEAN,
@@ -332,11 +333,10 @@ FI_INLINE double fi_tail_double(double u, const double *p, int far, int converts
     return fi_clamp_double(fma(p[FI_STD], x, p[FI_MEAN]), p[FI_LEAST], p[FI_MOST]);
 }
 
-/* Bounds beyond 3 std are worked out in double for both dtypes. `far`: both beyond 4 on one side, one beyond 9. */
+/* Bounds beyond 3 std are worked out in double for both dtypes; LEAST and MOST are floats, so rounding stays inside. `far`: both beyond 4 on one side, one beyond 9. */
 FI_INLINE float fi_truncated_tail_float(uint32_t word, const double *p, int far, int converts)
 {
-    double x = fi_tail_double((double)(int32_t)((word >> 8) | 1u) * 0x1p-24, p, far, converts);
-    return fi_clamp_float((float)x, (float)p[FI_LEAST], (float)p[FI_MOST]);
+    return (float)fi_tail_double((double)(int32_t)((word >> 8) | 1u) * 0x1p-24, p, far, converts);
 }
 FI_INLINE double fi_truncated_tail_double(uint64_t word, const double *p, int far, int converts)
 {

@@ -176,6 +176,18 @@ def test_draws_are_accurate(low, high, dtype):
         assert errors(got[0], exact, dtype).max() <= limit
 
 
+@pytest.mark.parametrize("octave", range(2, 27))
+def test_every_octave_of_the_far_tail(octave):
+    """Each has a polynomial of its own."""
+    words = np.array(chosen_words("float64")[::9], np.uint64)
+    for part in (1.01, 1.25, 1.5, 1.75, 1.99):
+        low = min(part * 2.0**octave, 1e8)
+        kind, parameters = law(low, INF, "float64")
+        exact = reference.truncated_mp(words, low, INF, "float64")
+        got = draw_at(words.tolist(), kind, "float64", parameters)
+        assert errors(got, exact, "float64").max() <= WORST["truncated_far", "float64"][-1]
+
+
 @isas
 @pytest.mark.parametrize(("law_of", "worst"), [*WORST.items(), *WORST_OF_DEFAULT.items()])
 def test_worst_words(law_of, worst, isa):
