@@ -62,6 +62,7 @@ def cgroup_quota(proc: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys
     except OSError:
         return None
     quotas = []
+    files: tuple[str, ...]
     for _, controllers, path in entries:
         if controllers == "":  # version 2, which has one hierarchy
             top, files = root, ("cpu.max",)

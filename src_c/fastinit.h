@@ -33,7 +33,7 @@ enum fi_kind {
     FI_KINDS
 };
 
-/* constant: {value}; uniform: {low, high - low, greatest value allowed}; normal: {mean, std}; truncated: see transform.h */
+/* constant: {value}; normal: {mean, std}; uniform and truncated: see transform.h */
 enum { FI_PARAMETERS = 9 };
 
 typedef struct {

@@ -44,7 +44,7 @@ FI_INLINE double fi_clamp_double(double x, double least, double most)
     return x < most ? x : most;
 }
 
-/* ---- uniform: u = k / 2^b in [0, 1), then fma(u, SCALE, LOW), which is never below LOW but may round up to high ---- */
+/* ---- uniform: u = k / 2^b in [0, 1), then fma(u, SCALE, LOW): never below LOW, but it may round up to high ---- */
 enum { FI_LOW, FI_SCALE, FI_GREATEST, FI_UNIFORM_PARAMETERS };
 
 FI_INLINE float fi_uniform_float(uint32_t word, const float *p)
@@ -197,9 +197,11 @@ FI_INLINE void fi_normal_double(uint64_t radius, uint64_t angle, double mean, do
 /* ---- truncated normal: the inverse distribution function at u, strictly between 0 and 1 ----
 
    P(X < x) = fma(u, BELOW_SCALE, BELOW), and P(X > x) likewise at 1 - u, so that each keeps its relative precision in
-   its own tail. The worst errors found, in ulp of max(1, |z|): 3.31 (float) and 3.90 (double) within 3 std, 3.77 and
-   2.54 (double) beyond; on [-2, 2], 2.83 and 3.38. tests/test_truncated.py has the words. Where the whole interval lies beyond 3 std, its tail is divided by P at the nearer end, MINUS_2_LOG has
-   -2 ln of that, and the other "probability" is 2. */
+   its own tail. Where the whole interval lies beyond 3 std, its tail is divided by P at the nearer end, MINUS_2_LOG has
+   -2 ln of that, and the other "probability" is 2.
+
+   The worst errors found, in ulp of max(1, |z|): 3.31 (float) and 3.90 (double) where all bounds are within 3 std, 3.77
+   (wide) and 2.54 (far) beyond; on [-2, 2], 2.83 and 3.38. tests/test_truncated.py has the words. */
 enum {
     FI_MEAN,
     FI_STD,
@@ -333,7 +335,8 @@ FI_INLINE double fi_tail_double(double u, const double *p, int far, int converts
     return fi_clamp_double(fma(p[FI_STD], x, p[FI_MEAN]), p[FI_LEAST], p[FI_MOST]);
 }
 
-/* Bounds beyond 3 std are worked out in double for both dtypes; LEAST and MOST are floats, so rounding stays inside. `far`: both beyond 4 on one side, one beyond 9. */
+/* Bounds beyond 3 std are worked out in double for both dtypes; LEAST and MOST are floats then, so that rounding stays
+   inside. `far`: both beyond 4 on one side, one beyond 9. */
 FI_INLINE float fi_truncated_tail_float(uint32_t word, const double *p, int far, int converts)
 {
     return (float)fi_tail_double((double)(int32_t)((word >> 8) | 1u) * 0x1p-24, p, far, converts);

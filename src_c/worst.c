@@ -90,7 +90,8 @@ int main(void)
         fi_circle_double(word, &c, &s, &sign, 1);
         if (sign)
             c = -c, s = -s;
-        keep_circle(&c64, word, (int)((word + 0x2000000000000000u) >> 62), (int64_t)(word << 2) * (pi * 0x1p-65L), c, s);
+        int quarter = (int)((word + 0x2000000000000000u) >> 62);
+        keep_circle(&c64, word, quarter, (int64_t)(word << 2) * (pi * 0x1p-65L), c, s);
     }
     report("double", &r64, &c64, 53);
     return 0;
