@@ -13,6 +13,9 @@ import numpy as np
 
 from . import _checks, _kernels
 
+#: The version of the stream that all values come from.
+STREAM_VERSION = 1
+
 
 def _choose_isa() -> str:
     """FASTINIT_ISA, else the fastest instruction set that was built and that this machine has."""
@@ -127,7 +130,7 @@ def show_config(mode: str = "print") -> dict[str, Any] | None:
     config: dict[str, dict[str, Any]] = {
         "versions": {
             "fastinit": metadata.version("fastinit"),
-            "stream": 1,
+            "stream": STREAM_VERSION,
             "numpy": np.__version__,
             "python": platform.python_version(),
             "compiler": _kernels.COMPILER,

@@ -16,14 +16,12 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from ._config import STREAM_VERSION
 from ._fill import Seed
 from .recipes import DTYPES, Manifest, PathOrName, PlannedTensor, Recipe, plan_model
 
 #: What is drawn at a time; a model of any size needs no more memory than this.
 BUFFER_BYTES = 32 * 2**20
-
-#: The version of the stream that the values come from.
-STREAM_VERSION = 1
 
 #: Readers of safetensors refuse a longer header.
 _MOST_HEADER_BYTES = 100_000_000
