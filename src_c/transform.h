@@ -64,14 +64,15 @@ FI_INLINE double fi_uniform_double(uint64_t word, const double *p, int converts)
 /* ---- the logarithm ---- */
 
 /* -2 ln(x / 2^k), x / 2^k positive and not subnormal.
-   x / 2^k = 2^e m with m in [sqrt(1/2), sqrt(2)), and -2 ln m = t + t^2 Q(t) with t = 2 - 2m; Q is within 2^-24.98,
-   relative to the whole. */
+   x = 2^e m with m / 2^k in [sqrt(1/2), sqrt(2)), and -2 ln(m / 2^k) = t + t^2 Q(t) with t = 2 - 2m / 2^k; Q is within
+   2^-24.98, relative to the whole. */
 FI_INLINE float fi_minus_2_log_float(float x, int k)
 {
-    uint32_t bits = fi_bits_of_float(x) - (0x3f3504f3u + ((uint32_t)k << 23));   /* of sqrt(1/2) */
-    float e = (float)((int32_t)bits >> 23);
-    float m = fi_float_of_bits((bits & 0x007fffffu) + 0x3f3504f3u);
-    float t = fmaf(m, -2.0f, 2.0f);
+    uint32_t bits = fi_bits_of_float(x);
+    uint32_t exponent = (bits - (0x3f3504f3u + ((uint32_t)k << 23))) & 0xff800000u;   /* of sqrt(1/2) */
+    float e = (float)(int32_t)exponent;   /* times 2^23 */
+    float m = fi_float_of_bits(bits - exponent);
+    float t = fmaf(m, -2.0f * fi_float_of_bits((uint32_t)(127 - k) << 23), 2.0f);
     float q = 0x1.65f03cp-12f;   /* 0.000341356674 */
     q = fmaf(q, t, 0x1.250548p-10f);   /* 0.001117785 */
     q = fmaf(q, t, 0x1.317c96p-9f);   /* 0.00233067828 */
@@ -80,7 +81,7 @@ FI_INLINE float fi_minus_2_log_float(float x, int k)
     q = fmaf(q, t, 0x1.0004a8p-5f);   /* 0.0312522203 */
     q = fmaf(q, t, 0x1.5556f0p-4f);   /* 0.0833348632 */
     q = fmaf(q, t, 0x1.fffffap-3f);   /* 0.249999955 */
-    return fmaf(e, -0x1.62e430p+0f, fmaf(q * t, t, t));   /* 2 ln 2 */
+    return fmaf(e, -0x1.62e430p-23f, fmaf(q * t, t, t));   /* 2 ln 2 */
 }
 
 /* As for float, x / 2^k at least 2^-63; but -2 ln m = 4 artanh(s / 4) = s + s^3 Q(s^2) with s = 4 (1 - m) / (1 + m),
@@ -178,7 +179,7 @@ FI_INLINE void fi_normal_float(uint32_t radius, uint32_t angle, float mean, floa
     float r = fi_radius_float(radius), cosine, sine;
     uint32_t sign;
     fi_circle_float(angle, &cosine, &sine, &sign);
-    r = fi_float_of_bits(fi_bits_of_float(r) ^ sign);
+    std = fi_float_of_bits(fi_bits_of_float(std) ^ sign);
     *even = fmaf(std, r * cosine, mean);
     *odd = fmaf(std, r * sine, mean);
 }
@@ -189,7 +190,7 @@ FI_INLINE void fi_normal_double(uint64_t radius, uint64_t angle, double mean, do
     double r = fi_radius_double(radius, converts), cosine, sine;
     uint64_t sign;
     fi_circle_double(angle, &cosine, &sine, &sign, converts);
-    r = fi_double_of_bits(fi_bits_of_double(r) ^ sign);
+    std = fi_double_of_bits(fi_bits_of_double(std) ^ sign);
     *even = fma(std, r * cosine, mean);
     *odd = fma(std, r * sine, mean);
 }
