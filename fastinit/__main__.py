@@ -72,7 +72,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     init.add_argument("-o", "--output", metavar="FILE", required=True, help="the .safetensors file to write")
     init.add_argument("--seed", type=int, metavar="N", help="an integer in [0, 2^64); drawn and printed by default")
-    init.add_argument("--dtype", metavar="DTYPE", help="float32 or float64, instead of the manifest's dtypes")
+    init.add_argument(
+        "--dtype", metavar="DTYPE", help="float32, float64, float16 or bfloat16, instead of the manifest's dtypes"
+    )
     init.add_argument("--threads", type=int, metavar="N", help="the most threads to use; by default all processors")
     init.add_argument("--quiet", action="store_true", help="print nothing, but for a seed that was drawn")
     return parser

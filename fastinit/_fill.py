@@ -7,20 +7,22 @@ import hashlib
 import math
 import os
 from collections.abc import Sequence
-from typing import Any, NamedTuple, SupportsIndex, TypeAlias
+from typing import Any, NamedTuple, SupportsIndex, TypeAlias, TypeVar
 
 import numpy as np
 
-from . import _checks, _config, _kernels
+from . import _checks, _config, _kernels, _parts
 from ._fans import Fans
 from .distributions import Distribution
 from .strategies import Strategy, as_strategy
 
+Array = TypeVar("Array")
 Seed: TypeAlias = int | np.integer | np.random.Generator | np.random.SeedSequence | None
 
 _GREATEST_WORD = 2**64 - 1
-_DTYPES = {np.dtype(name): name for name in ("float32", "float64")}
-_DTYPE_RULE = " or ".join(_DTYPES.values())
+#: The dtypes that the kernels draw. bfloat16 is added when it is first seen: its package takes time to import.
+_DTYPES = {np.dtype(name): name for name in ("float32", "float64", "float16")}
+_DTYPE_RULE = "float32, float64, float16 or bfloat16"
 
 
 class Plan(NamedTuple):
@@ -57,17 +59,71 @@ def plan(
 
 def as_dtype(dtype: Any) -> np.dtype:
     """`dtype` as one that the kernels can draw."""
+    if isinstance(dtype, str) and dtype == "bfloat16":
+        try:
+            import ml_dtypes
+        except ImportError:
+            raise TypeError("dtype bfloat16 must come from the package ml_dtypes: pip install ml_dtypes") from None
+        dtype = ml_dtypes.bfloat16
     try:
         clean: np.dtype = np.dtype(dtype)
     except TypeError:
         raise TypeError(f"dtype must be {_DTYPE_RULE}; got {dtype!r}") from None
-    if clean not in _DTYPES:
+    if not _is_drawn(clean):
         raise TypeError(f"dtype must be {_DTYPE_RULE}; got {_dtype_name(clean)}")
     return clean
 
 
+def _is_drawn(dtype: np.dtype) -> bool:
+    if dtype in _DTYPES:
+        return True
+    if dtype.name == "bfloat16" and dtype.isnative:
+        _DTYPES[dtype] = "bfloat16"
+        return True
+    return False
+
+
 def _dtype_name(dtype: np.dtype) -> str:
     return dtype.name if dtype.isnative else f"{dtype.name} in foreign byte order"
+
+
+def as_array(out: Any) -> np.ndarray:
+    """`out` as a writable array over the same memory, of a dtype that the kernels can draw."""
+    array = out if isinstance(out, np.ndarray) else _view(out)
+    dtype = array.dtype
+    if dtype not in _DTYPES and not _is_drawn(dtype):
+        raise TypeError(f"out must be an array of {_DTYPE_RULE}; got {_dtype_name(dtype)}")
+    flags = array.flags
+    if not flags.writeable:
+        raise ValueError("out must be writable; got a read-only array")
+    if not flags.c_contiguous and _overlaps(array):
+        raise ValueError(f"out must not overlap itself; got shape {array.shape} with strides {array.strides}")
+    return array
+
+
+def _view(out: Any) -> np.ndarray:
+    """The memory of another library's array, by the buffer protocol or by DLPack."""
+    rule = "a NumPy array, or an array in main memory with the buffer protocol or __dlpack__"
+    try:
+        memory = memoryview(out)
+    except (BufferError, TypeError, ValueError):
+        memory = None
+    try:
+        return np.from_dlpack(out) if memory is None else np.asarray(memory)
+    except AttributeError:
+        raise TypeError(f"out must be {rule}; got {type(out).__name__}") from None
+    except (BufferError, RuntimeError, TypeError, ValueError) as error:
+        raise TypeError(f"out must be {rule}; got {type(out).__name__}: {error}") from error
+
+
+def _overlaps(array: np.ndarray) -> bool:
+    """Whether two elements may share memory: some axis takes shorter steps than what is nearer in memory is long."""
+    reach = array.itemsize
+    for stride, n in sorted((abs(stride), n) for stride, n in zip(array.strides, array.shape, strict=True) if n != 1):
+        if stride < reach and array.size:
+            return True
+        reach += stride * (n - 1)
+    return False
 
 
 def as_shape(shape: Any) -> tuple[int, ...]:
@@ -128,6 +184,16 @@ def checked_plan(*arguments: Any) -> Plan | None:
     return plan.__wrapped__(*arguments)  # a strategy that is not hashable, or the error that says what is wrong
 
 
+def _draw(
+    out: np.ndarray, planned: Plan | None, part: _parts.Part | None, seed: int, stream: int, threads: int
+) -> None:
+    """Draw the whole or, where it is given, a part of a tensor into `out`."""
+    if planned is None:
+        return
+    start, steps = (0, None) if part is None else (part.start, part.steps)
+    _kernels.fill(out, planned.kind, planned.parameters, seed, stream, start, threads, None, steps)
+
+
 def initialize(
     shape: SupportsIndex | Sequence[SupportsIndex],
     initialization: str | Strategy,
@@ -139,6 +205,7 @@ def initialize(
     fan_in: int | None = None,
     fan_out: int | None = None,
     groups: int = 1,
+    index: Any = None,
     threads: int | None = None,
 ) -> np.ndarray:
     """A new array of initialized weights.
@@ -146,18 +213,21 @@ def initialize(
     Parameters
     ----------
     shape : int or sequence of int
-        The array's shape.
+        The tensor's shape.
     initialization : str or Strategy
         What to draw, as for `fill`.
     dtype : dtype-like
-        float32 or float64.
+        float32, float64, float16 or bfloat16 (which the package ml_dtypes gives NumPy).
+    index : int, slice, ellipsis or tuple of these, optional
+        Draw only this part of the tensor: the result is ``initialize(shape, ...)[index]``, byte for byte, at the cost
+        of the part alone. Steps may be negative.
     seed, stream, layout, fan_in, fan_out, groups, threads
         As for `fill`.
 
     Returns
     -------
     numpy.ndarray
-        A C-contiguous array of that shape and dtype.
+        A C-contiguous array of that dtype, and of that shape or of the part's.
 
     Raises
     ------
@@ -166,23 +236,27 @@ def initialize(
 
     Examples
     --------
-    >>> import fastinit as fi
+    >>> import numpy as np, fastinit as fi
     >>> w = fi.initialize((512, 784), "he", seed=0, stream="fc1.weight")
     >>> w.shape, w.dtype
     ((512, 784), dtype('float32'))
+    >>> rows = fi.initialize((512, 784), "he", seed=0, stream="fc1.weight", index=np.s_[128:256])
+    >>> bool((rows == w[128:256]).all())
+    True
     """
     shape, dtype = as_shape(shape), as_dtype(dtype)
+    part = None if index is None else _parts.part(index, shape)
     planned = checked_plan(initialization, shape, dtype, layout, fan_in, fan_out, groups)
-    threads = as_threads(threads, math.prod(shape))
+    out_shape = shape if part is None else part.shape
+    threads = as_threads(threads, math.prod(out_shape))
     stream, seed = as_stream(stream), as_seed(seed)  # the seed last: a generator gives nothing away on an error
-    out = np.empty(shape, dtype)
-    if planned is not None:
-        _kernels.fill(out, planned.kind, planned.parameters, seed, stream, 0, threads)
+    out = np.empty(out_shape, dtype)
+    _draw(out, planned, part, seed, stream, threads)
     return out
 
 
 def fill(
-    out: np.ndarray,
+    out: Array,
     initialization: str | Strategy,
     *,
     seed: Seed = None,
@@ -191,17 +265,20 @@ def fill(
     fan_in: int | None = None,
     fan_out: int | None = None,
     groups: int = 1,
+    shape: SupportsIndex | Sequence[SupportsIndex] | None = None,
+    index: Any = None,
     threads: int | None = None,
-) -> np.ndarray:
+) -> Array:
     """Fill an array with initialized weights, in place.
 
-    Each element is a pure function of (seed, stream, its C-order position, what is drawn): the same on every machine,
-    with any number of threads.
+    Each element is a pure function of (seed, stream, its C-order position in the tensor, what is drawn): the same on
+    every machine, with any number of threads, in memory of any layout.
 
     Parameters
     ----------
-    out : numpy.ndarray
-        A writable C-contiguous array of float32 or float64.
+    out : numpy.ndarray, or any array with the buffer protocol or ``__dlpack__`` in main memory
+        A writable array of float32, float64, float16 or bfloat16, in native byte order; strided, Fortran-ordered or
+        misaligned, too.
     initialization : str or Strategy
         What to draw: a name of `available()`, such as "he", or a strategy, such as ``he_normal(negative_slope=0.1)``.
     seed : int, numpy.random.Generator, numpy.random.SeedSequence or None
@@ -218,13 +295,18 @@ def fill(
         Overrule what layout and shape say.
     groups : int
         The groups of a grouped convolution.
+    shape : int or sequence of int, optional
+        With `index`, the whole tensor's shape, which fans are counted from; `out` holds the part.
+    index : int, slice, ellipsis or tuple of these, optional
+        Draw only this part of the tensor: `out` becomes ``initialize(shape, ...)[index]``, at the cost of the part
+        alone. Steps may be negative.
     threads : int, optional
         The most threads to use; by default FASTINIT_NUM_THREADS, else OMP_NUM_THREADS, else the processors that this
         process may use. A small fill uses one.
 
     Returns
     -------
-    numpy.ndarray
+    numpy.ndarray, or whatever `out` is
         `out`.
 
     Raises
@@ -240,20 +322,29 @@ def fill(
     True
     >>> bool(abs(w.std() / np.sqrt(2 / (3 * 7 * 7)) - 1) < 0.02)
     True
+    >>> shard = np.empty((16, 3, 7, 7), np.float32)
+    >>> whole, rows = (64, 3, 7, 7), np.s_[16:32]
+    >>> shard = fi.fill(shard, "he_normal", seed=0, stream="conv1.weight", shape=whole, index=rows)
+    >>> bool((shard == w[rows]).all())
+    True
     """
-    if not isinstance(out, np.ndarray):
-        raise TypeError(f"out must be a NumPy array; got {type(out).__name__}")
-    dtype = out.dtype
-    if dtype not in _DTYPES:
-        raise TypeError(f"out must be an array of {_DTYPE_RULE}; got {_dtype_name(dtype)}")
-    flags = out.flags
-    if not flags.writeable:
-        raise ValueError("out must be writable; got a read-only array")
-    if not flags.c_contiguous:
-        raise ValueError(f"out must be C-contiguous; got shape {out.shape} with strides {out.strides}")
-    planned = checked_plan(initialization, out.shape, dtype, layout, fan_in, fan_out, groups)
-    threads = as_threads(threads, out.size)
+    array = as_array(out)
+    part, whole = None, array.shape
+    if shape is not None or index is not None:
+        part, whole = _part_of(shape, index, whole)
+    planned = checked_plan(initialization, whole, array.dtype, layout, fan_in, fan_out, groups)
+    threads = as_threads(threads, array.size)
     stream, seed = as_stream(stream), as_seed(seed)
-    if planned is not None:
-        _kernels.fill(out, planned.kind, planned.parameters, seed, stream, 0, threads)
+    _draw(array, planned, part, seed, stream, threads)
     return out
+
+
+def _part_of(shape: Any, index: Any, out_shape: tuple[int, ...]) -> tuple[_parts.Part, tuple[int, ...]]:
+    """The part of a tensor that an array holds, and the tensor's shape."""
+    if shape is None:
+        raise ValueError(f"shape must be the whole tensor's where index is given; got None with index {index!r}")
+    shape = as_shape(shape)
+    part = _parts.part(... if index is None else index, shape)
+    if part.shape != out_shape:
+        raise ValueError(f"out must have shape {part.shape}, that of index {index!r} of {shape}; got {out_shape}")
+    return part, shape

@@ -20,6 +20,7 @@ def fill(
     start: int,
     threads: int,
     isa: str | None = None,
+    steps: tuple[int, ...] | None = None,
 ) -> None: ...
 def words(seed: int, stream: int, block: int, tiles: int = 1, isa: str | None = None) -> bytearray: ...
 

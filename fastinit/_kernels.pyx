@@ -1,8 +1,8 @@
 # cython: language_level=3, embedsignature=False
 """The crossing into C: checks a buffer, releases the GIL, fills in parallel."""
 
-from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
-from libc.stdint cimport uint64_t
+from cpython.buffer cimport PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from libc.stdint cimport int64_t, uint64_t
 
 cdef extern from "Python.h":
     int PyErr_CheckSignals() noexcept  # what it raised is for `fi_fill`'s caller, not for the callback
@@ -10,35 +10,32 @@ cdef extern from "Python.h":
 cdef extern from "fastinit.h":
     enum:
         FI_PARAMETERS
+        FI_MAX_AXES
         FI_MAX_THREADS
         FI_THREAD_ELEMENTS
-        FI_WORDS_UINT32
-        FI_CONSTANT_FLOAT32
-        FI_CONSTANT_FLOAT64
-        FI_UNIFORM_FLOAT32
-        FI_UNIFORM_FLOAT64
-        FI_NORMAL_FLOAT32
-        FI_NORMAL_FLOAT64
-        FI_TRUNCATED_FLOAT32
-        FI_TRUNCATED_FLOAT64
-        FI_TRUNCATED_WIDE_FLOAT32
-        FI_TRUNCATED_WIDE_FLOAT64
-        FI_TRUNCATED_FAR_FLOAT32
-        FI_TRUNCATED_FAR_FLOAT64
-        FI_TILE_BYTES
         FI_TILE_BLOCKS
+        FI_words_uint32
+        FI_KINDS
+
+    ctypedef struct fi_kind_facts:
+        const char *law
+        const char *dtype
+        unsigned itemsize
+
+    const fi_kind_facts fi_kinds[]
 
     ctypedef struct fi_draw:
         uint64_t seed
         uint64_t stream
         double parameters[9]
 
-    ctypedef void fi_kernel(const fi_draw *draw, uint64_t block, void *out, size_t tiles) noexcept nogil
+    ctypedef void fi_kernel(const fi_draw *draw, uint64_t block, const uint64_t *blocks, void *out,
+                           size_t tiles) noexcept nogil
 
     ctypedef struct fi_isa:
         const char *name
         int (*supported)() noexcept nogil
-        fi_kernel *kernels[13]
+        fi_kernel **kernels
 
     const fi_isa fi_isas[]
     const int fi_isa_count
@@ -49,27 +46,26 @@ cdef extern from "fastinit.h":
 
     fi_float_state fi_float_default() noexcept nogil
     void fi_float_restore(fi_float_state state) noexcept nogil
-    size_t fi_itemsize(int kind) noexcept nogil
+
+    ctypedef struct fi_axis:
+        uint64_t count
+        int64_t step
+        int64_t stride
+
+    ctypedef struct fi_part:
+        char *out
+        uint64_t start
+        int axes
+        fi_axis axis[64]
 
     ctypedef int fi_check(void *context) noexcept nogil
 
-    int fi_fill(const fi_isa *isa, int kind, const fi_draw *draw, void *out, uint64_t start, uint64_t count,
-                int threads, fi_check *check, void *context) except? -1 nogil
+    int fi_fill(const fi_isa *isa, int kind, const fi_draw *draw, const fi_part *part, int threads,
+                fi_check *check, void *context) except? -1 nogil
 
 
 KINDS = {
-    ("constant", "float32"): FI_CONSTANT_FLOAT32,
-    ("constant", "float64"): FI_CONSTANT_FLOAT64,
-    ("uniform", "float32"): FI_UNIFORM_FLOAT32,
-    ("uniform", "float64"): FI_UNIFORM_FLOAT64,
-    ("normal", "float32"): FI_NORMAL_FLOAT32,
-    ("normal", "float64"): FI_NORMAL_FLOAT64,
-    ("truncated", "float32"): FI_TRUNCATED_FLOAT32,
-    ("truncated", "float64"): FI_TRUNCATED_FLOAT64,
-    ("truncated_wide", "float32"): FI_TRUNCATED_WIDE_FLOAT32,
-    ("truncated_wide", "float64"): FI_TRUNCATED_WIDE_FLOAT64,
-    ("truncated_far", "float32"): FI_TRUNCATED_FAR_FLOAT32,
-    ("truncated_far", "float64"): FI_TRUNCATED_FAR_FLOAT64,
+    (fi_kinds[i].law.decode(), fi_kinds[i].dtype.decode()): i for i in range(FI_KINDS) if i != FI_words_uint32
 }
 MAX_THREADS = FI_MAX_THREADS
 THREAD_ELEMENTS = FI_THREAD_ELEMENTS
@@ -101,28 +97,42 @@ cdef int check_signals(void *context) noexcept with gil:
     return PyErr_CheckSignals()
 
 
-def fill(out, int kind, tuple parameters, uint64_t seed, uint64_t stream, uint64_t start, int threads, str isa=None):
-    """Fill the writable C-contiguous buffer `out` with elements `start` and on of a draw.
+def fill(out, int kind, tuple parameters, uint64_t seed, uint64_t stream, uint64_t start, int threads, str isa=None,
+         tuple steps=None):
+    """Fill the writable buffer `out`, of any strides, with a part of a draw.
 
-    `kind` is a value of `KINDS` and decides the item size; the caller has checked the dtype.
+    Its first element is element `start` of the draw, and one position further along an axis is as many elements
+    further as `steps` says for that axis; by default `out` holds consecutive elements in C order. `kind` is a value of
+    `KINDS` and decides the item size; the caller has checked the dtype, and that no two elements share memory.
     """
     cdef const fi_isa *with_isa = chosen if isa is None else find(isa)
     cdef fi_draw draw
+    cdef fi_part part
     cdef Py_buffer view
     cdef Py_ssize_t i
+    cdef int64_t step = 1
     draw.seed = seed
     draw.stream = stream
     for i in range(len(parameters)):
         draw.parameters[i] = parameters[i]
     for i in range(len(parameters), FI_PARAMETERS):
         draw.parameters[i] = 0.0
-    PyObject_GetBuffer(out, &view, PyBUF_WRITABLE | PyBUF_C_CONTIGUOUS)
+    PyObject_GetBuffer(out, &view, PyBUF_WRITABLE | PyBUF_STRIDES)
     try:
-        if view.itemsize != <Py_ssize_t>fi_itemsize(kind):
-            raise TypeError(f"out must have items of {fi_itemsize(kind)} bytes; got {view.itemsize}")
+        if view.itemsize != <Py_ssize_t>fi_kinds[kind].itemsize:
+            raise TypeError(f"out must have items of {fi_kinds[kind].itemsize} bytes; got {view.itemsize}")
+        if view.ndim > FI_MAX_AXES:
+            raise ValueError(f"out must have at most {FI_MAX_AXES} axes; got {view.ndim}")
+        part.out = <char *>view.buf
+        part.start = start
+        part.axes = view.ndim
+        for i in range(view.ndim - 1, -1, -1):
+            part.axis[i].count = view.shape[i]
+            part.axis[i].stride = view.strides[i]
+            part.axis[i].step = step if steps is None else steps[i]
+            step *= view.shape[i]
         with nogil:
-            fi_fill(with_isa, kind, &draw, view.buf, start, <uint64_t>(view.len // view.itemsize), threads,
-                    check_signals, NULL)
+            fi_fill(with_isa, kind, &draw, &part, threads, check_signals, NULL)
     finally:
         PyBuffer_Release(&view)
 
@@ -131,13 +141,13 @@ def words(uint64_t seed, uint64_t stream, uint64_t block, int tiles=1, str isa=N
     """The stream's own 32-bit words, little-endian, from `block` (a multiple of 32) on: 512 bytes a tile."""
     cdef const fi_isa *with_isa = chosen if isa is None else find(isa)
     cdef fi_draw draw
-    cdef bytearray out = bytearray(tiles * FI_TILE_BYTES)
+    cdef bytearray out = bytearray(tiles * FI_TILE_BLOCKS * 16)
     cdef char *to = out
     if block % FI_TILE_BLOCKS:
         raise ValueError(f"block must be a multiple of {FI_TILE_BLOCKS}; got {block}")
     draw.seed = seed
     draw.stream = stream
-    with_isa.kernels[FI_WORDS_UINT32](&draw, block, to, tiles)
+    with_isa.kernels[FI_words_uint32](&draw, block, NULL, to, tiles)
     return out
 
 

@@ -143,7 +143,7 @@ def save(
             spread = _Spread(tensor)
             for span in _spans(tensor, buffer):
                 spread.add(span)
-                file.write((span if sys.byteorder == "little" else span.byteswap(inplace=True)).data)
+                file.write((span if sys.byteorder == "little" else span.byteswap(inplace=True)).view(np.uint8).data)
                 done += span.nbytes
                 if progress is not None:
                     progress(done, total)

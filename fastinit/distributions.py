@@ -32,9 +32,23 @@ class Distribution:
         raise NotImplementedError
 
 
-def _representable(argument: str, value: float, dtype: np.dtype) -> float:
-    """`value`, an error where the nearest number of `dtype` is infinite."""
-    greatest = float(np.finfo(dtype).max)
+def _largest(dtype: np.dtype) -> float:
+    """The greatest finite number of `dtype`."""
+    if dtype.kind == "f":
+        return float(np.finfo(dtype).max)
+    import ml_dtypes  # bfloat16 is its dtype
+
+    return float(ml_dtypes.finfo(dtype).max)  # type: ignore[no-untyped-call]
+
+
+def _computed(dtype: np.dtype) -> np.dtype:
+    """The dtype in which the kernels compute a weight: 16-bit numbers are float32 ones, rounded last."""
+    return np.dtype(np.float32) if dtype.itemsize == 2 else dtype
+
+
+def _representable(argument: str, value: float, dtype: np.dtype, *, computed: bool = False) -> float:
+    """`value`, an error where it is beyond `dtype`, or beyond what numbers of `dtype` are computed in."""
+    greatest = _largest(_computed(dtype) if computed else dtype)
     if abs(value) > greatest:
         raise ValueError(f"{argument} must be at most {greatest:g} in magnitude for {dtype}; got {value!r}")
     return value
@@ -42,7 +56,7 @@ def _representable(argument: str, value: float, dtype: np.dtype) -> float:
 
 def _least(bound: float | Fraction, dtype: np.dtype) -> float:
     """The least number of `dtype` that is not below `bound`."""
-    least_of_all = -float(np.finfo(dtype).max)
+    least_of_all = -_largest(dtype)
     if bound <= least_of_all:
         return least_of_all
     number = dtype.type(float(bound))
@@ -52,6 +66,20 @@ def _least(bound: float | Fraction, dtype: np.dtype) -> float:
 def _greatest(bound: float | Fraction, dtype: np.dtype) -> float:
     """The greatest number of `dtype` that is not above `bound`."""
     return -_least(-bound, dtype)
+
+
+def _nearest(value: float, dtype: np.dtype) -> float:
+    """`value` rounded to `dtype` once: some conversions to 16 bits go by way of float32."""
+    below, above = _greatest(value, dtype), _least(value, dtype)
+    excess = 2 * Fraction(value) - Fraction(below) - Fraction(above)
+    if excess:
+        return above if excess > 0 else below
+    return float(dtype.type(value))  # the number itself, or a tie, which float32 holds
+
+
+def _below(number: float, dtype: np.dtype) -> float:
+    """The greatest number of `dtype` below `number`, which is one of them."""
+    return float(np.nextafter(dtype.type(number), dtype.type(-np.inf)))
 
 
 @dataclass(frozen=True)
@@ -73,7 +101,7 @@ class Constant(Distribution):
         return self.value, 0.0
 
     def kernel(self, dtype: np.dtype) -> tuple[str, tuple[float, ...]]:
-        return "constant", (_representable("value", self.value, dtype),)
+        return "constant", (_nearest(_representable("value", self.value, dtype), dtype),)
 
 
 @dataclass(frozen=True)
@@ -107,10 +135,11 @@ class Uniform(Distribution):
         least = _least(_representable("low", self.low, dtype), dtype)
         most = _greatest(_representable("high", self.high, dtype), dtype)
         if most == self.high:
-            most = float(np.nextafter(dtype.type(most), dtype.type(-np.inf)))
+            most = _below(most, dtype)
         if most < least:
             raise ValueError(f"[low, high) must hold a {dtype}; got low={self.low!r}, high={self.high!r}")
-        return "uniform", (least, _representable("high - low", self.high - self.low, dtype), most)
+        scale = _representable("high - low", self.high - self.low, dtype, computed=True)
+        return "uniform", (_least(self.low, _computed(dtype)), scale, most, least)
 
 
 @dataclass(frozen=True)
@@ -184,7 +213,7 @@ class TruncatedNormal(Distribution):
         return self.mean + self.std * cut.mean, self.std * cut.std
 
     def kernel(self, dtype: np.dtype) -> tuple[str, tuple[float, ...]]:
-        reach = max(self.low, -self.high, 0) + 40  # no draw is farther out
+        reach = min(max(self.low, -self.high, 0) + 40, max(-self.low, self.high))  # no draw is farther out
         _representable(f"abs(mean) + {reach:g} std", abs(self.mean) + reach * self.std, dtype)
         least, greatest = _least(self._bound(self.low), dtype), _greatest(self._bound(self.high), dtype)
         if greatest < least:

@@ -291,20 +291,12 @@ def plan_model(
     for name, info in infos.items():
         with _about(name):
             rule, shape = rules[name], info["shape"]
-            own_dtype = _own_dtype(info["dtype"]) if one_dtype is None else one_dtype
+            own_dtype = as_dtype(DTYPES[info["dtype"]]) if one_dtype is None else one_dtype
             planned = checked_plan(rule.strategy, shape, own_dtype, rule.layout, rule.fan_in, rule.fan_out, rule.groups)
             plans[name] = shape, own_dtype, rule.strategy, planned
     most_threads = {name: as_threads(threads, math.prod(shape)) for name, (shape, *_) in plans.items()}
     seed = as_seed(seed)
     return [PlannedTensor(name, *plans[name], seed, as_stream(name), most_threads[name]) for name in plans]
-
-
-def _own_dtype(name: str) -> np.dtype:
-    """The dtype that a manifest asks for, if the kernels can draw it."""
-    try:
-        return as_dtype(DTYPES[name])
-    except TypeError as error:
-        raise TypeError(f'{error}: pass dtype="float32" (on the command line, --dtype float32)') from None
 
 
 # ---- manifests ----

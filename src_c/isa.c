@@ -30,6 +30,7 @@
 typedef float float_out __attribute__((aligned(1)));   /* kernels write at any address */
 typedef double double_out __attribute__((aligned(1)));
 typedef uint32_t uint32_t_out __attribute__((aligned(1)));
+typedef uint16_t uint16_t_out __attribute__((aligned(1)));
 #else
 #define FI_VECTORS 0
 #define FI_UNROLL
@@ -38,6 +39,7 @@ typedef uint32_t uint32_t_out __attribute__((aligned(1)));
 typedef float float_out;
 typedef double double_out;
 typedef uint32_t uint32_t_out;
+typedef uint16_t uint16_t_out;
 #endif
 
 /* A tile's words, as 32-bit or as 64-bit ones (low word first). */
@@ -45,6 +47,9 @@ typedef union {
     FI_ALIGNED uint64_t wide[2 * FI_TILE_BLOCKS];
     uint32_t narrow[4 * FI_TILE_BLOCKS];
 } fi_tile;
+
+/* The elements of a tile that are computed in type T. */
+#define FI_TILE(T) ((int)(16 * FI_TILE_BLOCKS / sizeof(T)))
 
 static int always(void) { return 1; }
 
@@ -56,32 +61,39 @@ static int always(void) { return 1; }
 #define CONVERTS 1
 #define GROUPS 4
 #define MUL(a, m) (((a) & 0xffffffffu) * (m))
+#define HALVES 1
+#define HALF(from, to) (*(to) = fi_float16_of_float(*(from)))
 #include "kernels.inc"
 
 #if FI_VECTORS && defined(__x86_64__)
+#include <cpuid.h>
 #include <immintrin.h>
 typedef uint64_t fi_v4 __attribute__((vector_size(32)));
 typedef uint64_t fi_v8 __attribute__((vector_size(64)));
 
 #define ISA avx2
-#define TARGET __attribute__((target("avx2,fma,bmi2,prfchw")))
+#define TARGET __attribute__((target("avx2,fma,f16c,bmi2,prfchw")))
 #define V fi_v4
 #define LANES 4
 #define LANE ((V){0, 1, 2, 3})
 #define CONVERTS 0
 #define GROUPS 2
 #define MUL(a, m) ((V)_mm256_mul_epu32((__m256i)(a), _mm256_set1_epi64x(m)))
+#define HALVES 8
+#define HALF(from, to) _mm_storeu_si128((__m128i *)(to), _mm256_cvtps_ph(_mm256_loadu_ps(from), _MM_FROUND_CUR_DIRECTION))
 #include "kernels.inc"
 static int has_avx2(void)
 {
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
+    unsigned a, b, c, d;   /* not every compiler knows f16c by name */
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2") &&
+           __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
 }
 
 #define ISA avx512
 #if defined(__clang__)
-#define TARGET __attribute__((target("avx512f,avx512dq,avx512bw,avx512vl,fma,bmi2,prfchw")))
+#define TARGET __attribute__((target("avx512f,avx512dq,avx512bw,avx512vl,fma,f16c,bmi2,prfchw")))
 #else
-#define TARGET __attribute__((target("avx512f,avx512dq,avx512bw,avx512vl,fma,bmi2,prfchw,prefer-vector-width=512")))
+#define TARGET __attribute__((target("avx512f,avx512dq,avx512bw,avx512vl,fma,f16c,bmi2,prfchw,prefer-vector-width=512")))
 #endif
 #define V fi_v8
 #define LANES 8
@@ -89,6 +101,9 @@ static int has_avx2(void)
 #define CONVERTS 1
 #define GROUPS 4
 #define MUL(a, m) ((V)_mm512_mul_epu32((__m512i)(a), _mm512_set1_epi64(m)))
+#define HALVES 16
+#define HALF(from, to) \
+    _mm256_storeu_si256((__m256i *)(to), _mm512_cvtps_ph(_mm512_loadu_ps(from), _MM_FROUND_CUR_DIRECTION))
 #include "kernels.inc"
 static int has_avx512(void)
 {
@@ -109,27 +124,18 @@ typedef uint64_t fi_v2 __attribute__((vector_size(16)));
 #define CONVERTS 1
 #define GROUPS 4
 #define MUL(a, m) ((V)vmull_u32(vmovn_u64((uint64x2_t)(a)), vdup_n_u32(m)))
+#define HALVES 4
+#define HALF(from, to) vst1_u8((uint8_t *)(to), vreinterpret_u8_f16(vcvt_f16_f32(vld1q_f32(from))))
 #include "kernels.inc"
 #endif
 
-#define ROW(isa, supported)                                                                                      \
-    {                                                                                                            \
-        #isa, supported,                                                                                         \
-        {                                                                                                        \
-            words_uint32_##isa, constant_float32_##isa, constant_float64_##isa, uniform_float32_##isa,           \
-            uniform_float64_##isa, normal_float32_##isa, normal_float64_##isa, truncated_float32_##isa,          \
-            truncated_float64_##isa, truncated_wide_float32_##isa, truncated_wide_float64_##isa,                 \
-            truncated_far_float32_##isa, truncated_far_float64_##isa,                                            \
-        }                                                                                                        \
-    }
-
 const fi_isa fi_isas[] = {
-    ROW(generic, always),
+    {"generic", always, kernels_generic},
 #if FI_VECTORS && defined(__x86_64__)
-    ROW(avx2, has_avx2),
-    ROW(avx512, has_avx512),
+    {"avx2", has_avx2, kernels_avx2},
+    {"avx512", has_avx512, kernels_avx512},
 #elif FI_VECTORS && defined(__aarch64__)
-    ROW(neon, always),
+    {"neon", always, kernels_neon},
 #endif
 };
 const int fi_isa_count = sizeof fi_isas / sizeof *fi_isas;
@@ -142,11 +148,8 @@ const char fi_compiler[] = "GCC " __VERSION__;
 const char fi_compiler[] = "unknown";
 #endif
 
-size_t fi_itemsize(int kind)
-{
-    static const unsigned char bytes[FI_KINDS] = {4, 4, 8, 4, 8, 4, 8, 4, 8, 4, 8, 4, 8};
-    return bytes[kind];
-}
+#define FACTS(law, dtype, bytes) {#law, #dtype, bytes, bytes == 8 ? 2 : 4},
+const fi_kind_facts fi_kinds[FI_KINDS] = {FI_EACH_KIND(FACTS)};
 
 /* A fill costs microseconds, and fesetenv a tenth of one: set the one register that matters where it is known. */
 #if defined(__x86_64__) && defined(__GNUC__)

@@ -1,4 +1,4 @@
-/* A span shared out over threads, which the call starts and joins. */
+/* A part shared out over threads, which the call starts and joins. */
 #define _POSIX_C_SOURCE 200809L
 #include "fastinit.h"
 
@@ -16,14 +16,10 @@
 #define CHECK_SECONDS 0.05
 
 typedef struct {
-    fi_kernel *kernel;
-    const fi_draw *draw;
-    char *out;
-    uint64_t start, end;         /* the span: element `start` belongs at out[0] */
-    uint64_t itemsize;
-    atomic_uint_fast64_t next;   /* the next chunk that nobody has claimed, counted from element 0 */
+    fi_job job;
+    atomic_uint_fast64_t next;   /* the next unit that nobody has claimed */
     atomic_int stop;
-} job;
+} work;
 
 /* ---- threads of the system ---- */
 
@@ -58,48 +54,21 @@ static int start_thread(thread *t, thread_result (*run)(void *), void *argument)
 static void join_thread(thread t) { pthread_join(t, NULL); }
 #endif
 
-/* ---- spans ---- */
+/* ---- units ---- */
 
-static void fill_span(const job *job, uint64_t from, uint64_t to)
+/* Claims the next unit; 0 when nothing is left. */
+static int claim(work *work, uint64_t *unit)
 {
-    fi_float_state state = fi_float_default();
-    uint64_t tile = FI_TILE_BYTES / job->itemsize;
-    while (from < to) {
-        uint64_t block = from / tile * FI_TILE_BLOCKS, skip = from % tile, count = to - from;
-        char *out = job->out + (from - job->start) * job->itemsize;
-        if (skip == 0 && count >= tile) {
-            job->kernel(job->draw, block, out, (size_t)(count / tile));
-            count -= count % tile;
-        } else {   /* a part of a tile, at either end of the span */
-            char whole[FI_TILE_BYTES];
-            job->kernel(job->draw, block, whole, 1);
-            if (count > tile - skip)
-                count = tile - skip;
-            memcpy(out, whole + skip * job->itemsize, (size_t)(count * job->itemsize));
-        }
-        from += count;
-    }
-    fi_float_restore(state);
-}
-
-/* Claims the next chunk's elements; 0 when nothing is left. */
-static int claim(job *job, uint64_t *from, uint64_t *to)
-{
-    uint64_t length = FI_CHUNK_TILES * (FI_TILE_BYTES / job->itemsize);
-    *from = atomic_fetch_add(&job->next, 1) * length;
-    *to = *from + length;
-    if (*from < job->start)
-        *from = job->start;
-    if (*to > job->end)
-        *to = job->end;
-    return *from < *to && !atomic_load(&job->stop);
+    *unit = atomic_fetch_add(&work->next, 1);
+    return *unit < work->job.units && !atomic_load(&work->stop);
 }
 
 static thread_result THREAD_CALL run_worker(void *argument)
 {
-    uint64_t from, to;
-    while (claim(argument, &from, &to))
-        fill_span(argument, from, to);
+    work *work = argument;
+    uint64_t unit;
+    while (claim(work, &unit))
+        fi_fill_unit(&work->job, unit);
     return 0;
 }
 
@@ -110,16 +79,16 @@ static double seconds(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* The caller's share. A fill of one chunk never looks at the clock. */
-static int run_caller(job *job, fi_check *check, void *context)
+/* The caller's share. A fill of one unit never looks at the clock. */
+static int run_caller(work *work, fi_check *check, void *context)
 {
-    uint64_t from, to;
+    uint64_t unit;
     double checked = 0;
-    if (!claim(job, &from, &to))
+    if (!claim(work, &unit))
         return 0;
     for (;;) {
-        fill_span(job, from, to);
-        if (!claim(job, &from, &to))
+        fi_fill_unit(&work->job, unit);
+        if (!claim(work, &unit))
             return 0;
         double now = seconds();
         if (checked == 0)
@@ -127,7 +96,7 @@ static int run_caller(job *job, fi_check *check, void *context)
         if (now - checked >= CHECK_SECONDS || now < checked) {
             int answer = check(context);
             if (answer) {
-                atomic_store(&job->stop, 1);
+                atomic_store(&work->stop, 1);
                 return answer;
             }
             checked = now;
@@ -135,29 +104,23 @@ static int run_caller(job *job, fi_check *check, void *context)
     }
 }
 
-int fi_fill(const fi_isa *isa, int kind, const fi_draw *draw, void *out, uint64_t start, uint64_t count, int threads,
-            fi_check *check, void *context)
+int fi_fill(const fi_isa *isa, int kind, const fi_draw *draw, const fi_part *part, int threads, fi_check *check,
+            void *context)
 {
-    job job = {
-        .kernel = isa->kernels[kind],
-        .draw = draw,
-        .out = out,
-        .start = start,
-        .end = start + count,
-        .itemsize = fi_itemsize(kind),
-    };
-    atomic_init(&job.next, start / (FI_CHUNK_TILES * (FI_TILE_BYTES / job.itemsize)));
-    atomic_init(&job.stop, 0);
+    work work;
+    fi_prepare(&work.job, isa, kind, draw, part);
+    atomic_init(&work.next, 0);
+    atomic_init(&work.stop, 0);
 
     thread workers[FI_MAX_THREADS];
-    uint64_t most = count / FI_THREAD_ELEMENTS;
+    uint64_t most = work.job.elements / FI_THREAD_ELEMENTS;
     int started = 0;
     while (started < threads - 1 && started < FI_MAX_THREADS && (uint64_t)started + 1 < most) {
-        if (!start_thread(&workers[started], run_worker, &job))
+        if (!start_thread(&workers[started], run_worker, &work))
             break;   /* the threads there are fill its share */
         started++;
     }
-    int answer = run_caller(&job, check, context);
+    int answer = run_caller(&work, check, context);
     while (started > 0)
         join_thread(workers[--started]);
     return answer;

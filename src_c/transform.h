@@ -44,14 +44,37 @@ FI_INLINE double fi_clamp_double(double x, double least, double most)
     return x < most ? x : most;
 }
 
+/* ---- 16 bits: rounded to nearest even; x is finite and within the dtype's range ---- */
+
+FI_INLINE uint16_t fi_bfloat16_of_float(float x)
+{
+    uint32_t bits = fi_bits_of_float(x);
+    return (uint16_t)((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
+}
+
+FI_INLINE uint16_t fi_float16_of_float(float x)
+{
+    uint32_t bits = fi_bits_of_float(x), magnitude = bits & 0x7fffffffu;
+    uint32_t normal = ((magnitude + 0xfffu + ((magnitude >> 13) & 1u)) >> 13) - (112u << 10);
+    uint32_t subnormal = fi_bits_of_float(fi_float_of_bits(magnitude) + 0.5f) - 0x3f000000u;   /* 0.5 has 2^-24 as ulp */
+    return (uint16_t)((bits >> 16 & 0x8000u) | (magnitude < 0x38800000u ? subnormal : normal));
+}
+
 /* ---- uniform: u = k / 2^b in [0, 1), then fma(u, SCALE, LOW): never below LOW, but it may round up to high ---- */
-enum { FI_LOW, FI_SCALE, FI_GREATEST, FI_UNIFORM_PARAMETERS };
+enum { FI_LOW, FI_SCALE, FI_GREATEST, FI_SMALLEST, FI_UNIFORM_PARAMETERS };
 
 FI_INLINE float fi_uniform_float(uint32_t word, const float *p)
 {
     float u = (float)(int32_t)(word >> 8) * 0x1p-24f;
     float x = fmaf(u, p[FI_SCALE], p[FI_LOW]);
     return x < p[FI_GREATEST] ? x : p[FI_GREATEST];
+}
+
+/* For 16 bits: LOW may not be one of their numbers, and rounding would go below. */
+FI_INLINE float fi_uniform_between_float(uint32_t word, const float *p)
+{
+    float x = fi_uniform_float(word, p);
+    return x > p[FI_SMALLEST] ? x : p[FI_SMALLEST];
 }
 
 FI_INLINE double fi_uniform_double(uint64_t word, const double *p, int converts)

@@ -1,19 +1,27 @@
-"""What the tests share: one way to draw from the kernels, at any place of any stream."""
+"""What the tests share: the dtypes, and one way to draw from the kernels, at any place of any stream."""
 
 import numpy as np
 
 from fastinit import _kernels
+from fastinit._fill import as_dtype
 
+#: The dtypes that the oracle of `reference` computes, and all that the kernels draw.
 DTYPES = ("float32", "float64")
+ALL_DTYPES = (*DTYPES, "float16", "bfloat16")
 ISAS = _kernels.AVAILABLE_ISAS
 TILE_BYTES = 512
 
 
 def draw(kind, dtype, parameters, seed, stream, start, count, threads=1, isa=None):
     """Elements start .. start + count of a draw, straight from the kernels."""
-    out = np.empty(count, dtype)
+    out = np.empty(count, as_dtype(dtype))
     _kernels.fill(out, _kernels.KINDS[kind, dtype], parameters, seed, stream, start, threads, isa)
     return out
+
+
+def tile_elements(dtype):
+    """Elements behind the 32 Philox blocks that a kernel draws at once: 16 bits take a 32-bit word each."""
+    return TILE_BYTES // max(as_dtype(dtype).itemsize, 4)
 
 
 def uniform_parameters(low, high, dtype):

@@ -15,7 +15,7 @@ from safetensors.numpy import load_file, save_file
 
 import fastinit as fi
 from fastinit import checkpoint
-from fastinit.recipes import PlannedTensor
+from fastinit.recipes import DTYPES, PlannedTensor
 
 MANIFEST = {
     "b.weight": {"shape": [17, 33], "dtype": "F32"},
@@ -23,6 +23,8 @@ MANIFEST = {
     "a.weight": {"shape": [33, 5], "dtype": "F64"},
     "a.scale": {"shape": [], "dtype": "F64"},
     "a.none": {"shape": [0, 4], "dtype": "F32"},
+    "b.half": {"shape": [3, 5], "dtype": "F16"},
+    "b.brain": {"shape": [7, 3], "dtype": "BF16"},
     "é[1] 重み": {"shape": [2, 2, 3, 3], "dtype": "F32"},
 }
 RECIPE = fi.Recipe([("*.bias", "ones"), ("*.scale", "uniform"), ("a.weight", "xavier_uniform"), ("*", "he")])
@@ -32,6 +34,8 @@ STRATEGIES = {
     "a.weight": fi.xavier_uniform(),
     "a.scale": fi.uniform(),
     "a.none": fi.he_normal(),
+    "b.half": fi.he_normal(),
+    "b.brain": fi.he_normal(),
     "é[1] 重み": fi.he_normal(),
 }
 
@@ -64,9 +68,8 @@ def resnet50(tmp_path_factory):
 def test_the_file_holds_each_tensors_own_fill(tmp_path):
     path = tmp_path / "model.safetensors"
     checkpoint.save(path, MANIFEST, RECIPE, seed=9)
-    dtypes = {"F32": "float32", "F64": "float64"}
     expected = {
-        name: fi.initialize(info["shape"], STRATEGIES[name], seed=9, stream=name, dtype=dtypes[info["dtype"]])
+        name: fi.initialize(info["shape"], STRATEGIES[name], seed=9, stream=name, dtype=DTYPES[info["dtype"]])
         for name, info in MANIFEST.items()
     }
     assert_same_tensors(path, expected)
@@ -93,12 +96,12 @@ def test_the_tensors_lie_one_after_another_on_their_alignment(tmp_path):
     header, data, length = parse(path)
     assert length % 8 == 0
     del header["__metadata__"]
-    assert list(header) == ["a.scale", "a.weight", "a.none", "b.bias", "b.weight", "é[1] 重み"]
+    assert list(header) == ["a.scale", "a.weight", "a.none", "b.bias", "b.weight", "é[1] 重み", "b.brain", "b.half"]
     end = 0
     for info in header.values():
         begin, stop = info["data_offsets"]
         assert begin == end
-        assert begin % (8 if info["dtype"] == "F64" else 4) == 0
+        assert begin % {"F64": 8, "F32": 4}.get(info["dtype"], 2) == 0
         end = stop
     assert end == len(data)
 
@@ -171,7 +174,7 @@ def test_the_report_tells_what_was_drawn(tmp_path):
     assert report.nbytes == sum(w.nbytes for w in whole.values())
     assert report.seconds > 0
     tensors = {tensor.name: tensor for tensor in report.tensors}
-    assert list(tensors) == ["a.scale", "a.weight", "a.none", "b.bias", "b.weight", "é[1] 重み"]
+    assert list(tensors) == ["a.scale", "a.weight", "a.none", "b.bias", "b.weight", "é[1] 重み", "b.brain", "b.half"]
     for name, tensor in tensors.items():
         assert tensor.shape == tuple(MANIFEST[name]["shape"])
         assert tensor.dtype == whole[name].dtype.name
@@ -343,25 +346,20 @@ def test_an_existing_file_is_replaced_and_a_link_goes_on_pointing_to_it(tmp_path
         ({"path": 3}, TypeError, "path must be a string or a path; got 3"),
         ({"path": "."}, ValueError, "path must name a regular file; got '.'"),
         ({"path": "no/model"}, ValueError, "path must be in an existing folder; got 'no/model'"),
-        ({"dtype": "int8"}, TypeError, "dtype must be float32 or float64; got int8"),
+        ({"dtype": "int8"}, TypeError, "dtype must be float32, float64, float16 or bfloat16; got int8"),
         ({"seed": 2**64}, ValueError, f"seed must be an integer in [0, {2**64 - 1}]; got {2**64}"),
         ({"threads": 0}, ValueError, "threads must be an integer of at least 1; got 0"),
         ({"manifest": {}}, ValueError, "manifest must hold at least one tensor; got none"),
         (
             {"recipe": fi.Recipe([("a.*", "zeros")])},
             ValueError,
-            "every name must match a rule's pattern; got 3 that match none: 'b.weight', 'b.bias', 'é[1] 重み'",
+            "every name must match a rule's pattern; got 5 that match none: "
+            "'b.weight', 'b.bias', 'b.half', 'b.brain', 'é[1] 重み'",
         ),
         (
             {"recipe": fi.Recipe([("*", "he")])},
             ValueError,
             "b.bias: shape must have an axis for each letter of layout 'oi...', or fan_in= be given; got shape (17,)",
-        ),
-        (
-            {"manifest": {"w": {"shape": [3, 3], "dtype": "F16"}}},
-            TypeError,
-            "w: dtype must be float32 or float64; got float16: "
-            'pass dtype="float32" (on the command line, --dtype float32)',
         ),
     ],
 )

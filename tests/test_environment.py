@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import ctypes.util
+import hashlib
 import os
 import platform
 import signal
@@ -80,6 +81,11 @@ DRAWS = [
     (fi.uniform(0.0, 1e-310), "float64"),
     (fi.constant(1e-40), "float32"),
     (fi.constant(1e-310), "float64"),
+    (fi.normal(0.1, 0.7), "float16"),
+    (fi.normal(0.1, 0.7), "bfloat16"),
+    (fi.normal(std=1e-6), "float16"),
+    (fi.normal(std=1e-39), "bfloat16"),
+    (fi.constant(1e-7), "float16"),
 ]
 
 
@@ -88,10 +94,13 @@ def small_fills():
     return [fi.initialize((37, 41), draw, seed=1, dtype=dtype, threads=1).tobytes() for draw, dtype in DRAWS]
 
 
-def large_fills():
-    """Large enough for three threads."""
-    draws = ("he", "float32"), (fi.uniform(-1e-40, 2e-40), "float32"), (fi.normal(0.1, 0.7), "float64")
-    return [fi.initialize((3 << 10, 1 << 10), draw, seed=1, dtype=dtype, threads=3).tobytes() for draw, dtype in draws]
+def large_fills(threads):
+    """Large enough for seven threads; one of them not contiguous in the whole."""
+    draws = ("he", "float32"), (fi.uniform(-1e-40, 2e-40), "float32"), (fi.normal(std=1e-6), "float16")
+    fills = [fi.initialize((7 << 10, 1 << 10), draw, seed=1, dtype=dtype, threads=threads) for draw, dtype in draws]
+    columns = np.s_[:, 7:1031]
+    fills += [fi.initialize((7 << 10, 1 << 11), fi.normal(0.1, 0.7), seed=1, index=columns, threads=threads)]
+    return [fill.tobytes() for fill in fills]
 
 
 @needs_fenv
@@ -116,11 +125,26 @@ def test_bytes_do_not_depend_on_the_environment(name):
 
 
 @needs_fenv
-@pytest.mark.parametrize("name", ["upward", "flush to zero"])
-def test_bytes_of_several_threads(name):
-    expected = large_fills()
+@environments
+@pytest.mark.parametrize("threads", [1, 2, 7])
+def test_bytes_of_several_threads(name, threads):
+    expected = large_fills(1)
     with environment(name):
-        got = large_fills()
+        got = large_fills(threads)
+    assert [g == e for g, e in zip(got, expected, strict=True)] == [True] * len(expected)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 7])
+def test_bytes_while_pytorch_flushes(threads):
+    torch = pytest.importorskip("torch")
+    expected = small_fills() + large_fills(1)
+    if not torch.set_flush_denormal(True):
+        pytest.skip("PyTorch cannot flush on this processor")
+    try:
+        assert torch.tensor(1e-310, dtype=torch.float64).mul(1).item() == 0
+        got = small_fills() + large_fills(threads)
+    finally:
+        torch.set_flush_denormal(False)
     assert [g == e for g, e in zip(got, expected, strict=True)] == [True] * len(expected)
 
 
@@ -246,6 +270,54 @@ def test_fork_during_a_fill():
         busy.join()
     assert filled
     assert all(filled)
+
+
+PYTORCH_CHILD = """
+import hashlib, os, signal, sys, warnings
+import torch
+
+torch.set_num_threads(2)
+torch.ones(1 << 24).add_(1).exp_().sum()   # on two threads, which a forked child has not
+import fastinit as fi
+
+warnings.simplefilter("ignore", DeprecationWarning)
+child = os.fork()
+if child == 0:
+    signal.alarm(60)
+    drawn = fi.initialize(5 << 19, "uniform", seed=1, stream="fork", threads=2)
+    os._exit(0 if hashlib.sha256(drawn.tobytes()).hexdigest() == sys.argv[1] else 1)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@needs_fork
+def test_fork_after_pytorch_ran_in_parallel():
+    pytest.importorskip("torch")
+    expected = hashlib.sha256(several_threads("fork").tobytes()).hexdigest()
+    command = [sys.executable, "-c", PYTORCH_CHILD, expected]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200)
+    assert (done.stdout, done.returncode) == ("0\n", 0), done.stderr
+
+
+COUNTED_CHILD = """
+import hashlib
+import fastinit as fi
+
+drawn = fi.initialize(5 << 19, "uniform", seed=1, stream="fork")
+print(fi.show_config("dict")["threads"]["default"], hashlib.sha256(drawn.tobytes()).hexdigest())
+"""
+
+
+@pytest.mark.parametrize(
+    "variables", [{"OMP_NUM_THREADS": "1"}, {"OMP_NUM_THREADS": "3"}, {"FASTINIT_NUM_THREADS": "5"}]
+)
+def test_bytes_do_not_depend_on_the_variables(variables):
+    kept = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+    done = subprocess.run(
+        [sys.executable, "-c", COUNTED_CHILD], env=kept | variables, capture_output=True, text=True, timeout=100
+    )
+    expected = hashlib.sha256(several_threads("fork").tobytes()).hexdigest()
+    assert done.stdout.split() == [*variables.values(), expected], done.stderr
 
 
 # ---- signals ----

@@ -7,13 +7,13 @@ import pytest
 
 import fastinit as fi
 
-from .helpers import DTYPES
+from .helpers import ALL_DTYPES, as_dtype
 
-dtypes = pytest.mark.parametrize("dtype", DTYPES)
+dtypes = pytest.mark.parametrize("dtype", ALL_DTYPES)
 NAMES = fi.available()
 LISTED = ", ".join(NAMES)
 GREATEST = 2**64 - 1
-DTYPE_RULE = "float32 or float64"
+DTYPE_RULE = "float32, float64, float16 or bfloat16"
 WORD_RULE = f"an integer in [0, {GREATEST}]"
 
 
@@ -22,7 +22,7 @@ WORD_RULE = f"an integer in [0, {GREATEST}]"
 
 @dtypes
 def test_fill_returns_out(dtype):
-    out = np.empty((6, 5), dtype)
+    out = np.empty((6, 5), as_dtype(dtype))
     assert fi.fill(out, "he", seed=1, stream="w") is out
     assert out.tobytes() == fi.initialize((6, 5), "he", seed=1, stream="w", dtype=dtype).tobytes()
 
@@ -157,7 +157,7 @@ def test_out_of_another_dtype(dtype):
 
 @dtypes
 def test_out_in_foreign_byte_order(dtype):
-    foreign = np.dtype(dtype).newbyteorder()
+    foreign = as_dtype(dtype).newbyteorder()
     out = np.zeros(5, foreign)
     got = f"must be {{}}{DTYPE_RULE}; got {dtype} in foreign byte order"
     raises(TypeError, "out " + got.format("an array of "), fi.fill, out, "ones")
@@ -175,9 +175,12 @@ def test_no_dtype(dtype):
     raises(TypeError, f"dtype must be {DTYPE_RULE}; got {dtype!r}", fi.initialize, 5, "ones", dtype=dtype)
 
 
-@pytest.mark.parametrize("out", [[0.0, 0.0], None, bytearray(8), np.float32(1), memoryview(np.zeros(3, np.float32))])
+OUT_RULE = "a NumPy array, or an array in main memory with the buffer protocol or __dlpack__"
+
+
+@pytest.mark.parametrize("out", [[0.0, 0.0], None, 1.0, "weights", range(3), {}, object()])
 def test_out_is_no_array(out):
-    raises(TypeError, f"out must be a NumPy array; got {type(out).__name__}", fi.fill, out, "ones")
+    raises(TypeError, f"out must be {OUT_RULE}; got {type(out).__name__}", fi.fill, out, "ones")
 
 
 def test_read_only_out():
@@ -185,16 +188,6 @@ def test_read_only_out():
     out.setflags(write=False)
     raises(ValueError, "out must be writable; got a read-only array", fi.fill, out, "ones")
     assert not out.any()
-
-
-FULL = np.zeros((6, 4), np.float32)
-
-
-@pytest.mark.parametrize("out", [FULL[:, :2], FULL.T, FULL[::2], FULL[::-1], FULL[:, ::-1]])
-def test_strided_out(out):
-    text = f"out must be C-contiguous; got shape {out.shape} with strides {out.strides}"
-    raises(ValueError, text, fi.fill, out, "ones")
-    assert not FULL.any()
 
 
 SHAPE_RULE = "shape must be an integer or a sequence of integers; got "

@@ -12,15 +12,16 @@ import pytest
 import fastinit as fi
 from fastinit import _config, _kernels
 
-from .helpers import DTYPES, ISAS, TILE_BYTES, draw
+from .helpers import ALL_DTYPES, ISAS, as_dtype, draw, tile_elements
 
 INF = math.inf
 SEED, STREAM = 2**63 + 7, 2**33 + 1
 
-#: Each kernel's draws: every branch of it, mean and std that round, and clamps that act.
+#: Each kernel's draws: every branch of it, mean and std that round, and clamps that act. A few are too fine or too far
+#: for a 16-bit dtype.
 DRAWS = {
     "constant": [fi.constant(0.1), fi.constant(-1e-40)],
-    "uniform": [fi.uniform(-0.3, 0.9), fi.uniform(1.0, 1.0000003)],
+    "uniform": [fi.uniform(-0.3, 0.9), fi.uniform(1.0, 1.0000003), fi.uniform(-0.3001, 1.01)],
     "normal": [fi.normal(0.1, 0.7), fi.normal(0.0, 1e-40)],
     "truncated": [
         fi.truncated_normal(),
@@ -64,19 +65,38 @@ others = pytest.mark.parametrize("isa", ISAS[1:])
 kernels = pytest.mark.parametrize(("kernel", "dtype"), _kernels.KINDS)
 
 
+BEYOND = {
+    ("truncated", "float16"): [fi.truncated_normal(-5.0, 1e-3, 2.9, 3.0)],
+    ("truncated", "bfloat16"): [fi.truncated_normal(-5.0, 1e-3, 2.9, 3.0)],
+    ("truncated_wide", "bfloat16"): [fi.truncated_normal(-5.0, 1e-3, 4.5, 9.0)],
+    ("truncated_far", "float16"): [fi.truncated_normal(low=1e8, high=INF)],
+}
+
+
 def parameters_of(kernel, dtype):
-    laws = [law.kernel(np.dtype(dtype)) for law in DRAWS[kernel]]
+    draws = [law for law in DRAWS[kernel] if law not in BEYOND.get((kernel, dtype), ())]
+    laws = [law.kernel(as_dtype(dtype)) for law in draws]
     assert {name for name, _ in laws} == {kernel}
     return [parameters for _, parameters in laws]
 
 
+def test_what_a_dtype_cannot_hold():
+    """What is left out is an error."""
+    for (kernel, dtype), left_out in BEYOND.items():
+        assert set(left_out) < set(DRAWS[kernel])
+        for law in left_out:
+            with pytest.raises(ValueError, match=rf"must (hold a|be at most .* for) {dtype}; got "):
+                fi.initialize(3, law, dtype=dtype)
+            assert np.isfinite(fi.initialize(3, law)).all()
+
+
 def lengths(dtype):
-    tile = TILE_BYTES // np.dtype(dtype).itemsize
+    tile = tile_elements(dtype)
     return [0, 1, 2, tile - 1, tile, tile + 1, 2 * tile, 5 * tile + 17]
 
 
 def test_every_kernel_is_drawn():
-    assert set(_kernels.KINDS) == set(itertools.product(DRAWS, DTYPES))
+    assert set(_kernels.KINDS) == set(itertools.product(DRAWS, ALL_DTYPES))
 
 
 @others
@@ -102,14 +122,14 @@ def test_instruction_sets_agree_on_many_draws(kernel, dtype, isa):
 @kernels
 def test_buffers_may_lie_anywhere(kernel, dtype, isa):
     """At odd addresses too, with nothing written beside the span."""
-    size = np.dtype(dtype).itemsize
-    count = 3 * TILE_BYTES // size + 5
+    size = as_dtype(dtype).itemsize
+    count = 3 * tile_elements(dtype) + 5
     memory = bytearray(count * size + 64)
     for parameters in parameters_of(kernel, dtype)[:2]:
         plain = draw(kernel, dtype, parameters, SEED, STREAM, 77, count, isa="generic")
         for offset in (1, 2, 3, 7, 33):
             memory[:] = b"\xa5" * len(memory)
-            out = np.ndarray(count, dtype, buffer=memory, offset=offset)
+            out = np.ndarray(count, as_dtype(dtype), buffer=memory, offset=offset)
             _kernels.fill(out, _kernels.KINDS[kernel, dtype], parameters, SEED, STREAM, 77, 1, isa)
             assert memory[offset : offset + count * size] == plain.tobytes()
             assert set(memory[:offset] + memory[offset + count * size :]) == {0xA5}
@@ -121,7 +141,7 @@ def test_threads_do_not_show(kernel, dtype):
     count = 2 * _kernels.THREAD_ELEMENTS + 12345
     parameters = parameters_of(kernel, dtype)[0]
     one, two = (draw(kernel, dtype, parameters, 1, 2, 777, count, threads=threads) for threads in (1, 2))
-    assert np.array_equal(one, two)
+    assert one.tobytes() == two.tobytes()
 
 
 # ---- which is used ----

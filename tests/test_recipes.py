@@ -3,6 +3,7 @@
 import itertools
 import json
 import math
+import sys
 from dataclasses import FrozenInstanceError, dataclass
 from pathlib import Path
 
@@ -257,6 +258,24 @@ def test_dtype_overrules_the_manifest():
     )
 
 
+@pytest.mark.parametrize(("name", "dtype"), [("F16", "float16"), ("BF16", "bfloat16")])
+def test_dtypes_of_16_bits(name, dtype):
+    recipe = fi.Recipe([("*", "he", {"layout": "io"})])
+    weight = recipe.initialize({"w": {"shape": [5, 6], "dtype": name}}, seed=1)["w"]
+    assert weight.dtype.name == dtype
+    assert same(weight, fi.initialize((5, 6), "he", seed=1, stream="w", dtype=dtype, layout="io"))
+
+
+def test_bfloat16_needs_its_package(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ml_dtypes", None)
+    recipe, manifest = fi.Recipe([("*", "he")]), {"w": {"shape": [2, 2], "dtype": "BF16"}}
+    text = "w: dtype bfloat16 must come from the package ml_dtypes: pip install ml_dtypes"
+    with pytest.raises(TypeError) as raised:
+        recipe.initialize(manifest, seed=0)
+    assert str(raised.value) == text
+    assert recipe.initialize(manifest, seed=0, dtype="float32")["w"].dtype == np.float32
+
+
 def test_a_strategy_of_ones_own_need_not_be_hashable():
     @dataclass
     class Own:
@@ -272,7 +291,7 @@ def test_a_strategy_of_ones_own_need_not_be_hashable():
 @pytest.mark.parametrize(
     ("arguments", "error", "text"),
     [
-        ({"dtype": "int8"}, TypeError, "dtype must be float32 or float64; got int8"),
+        ({"dtype": "int8"}, TypeError, "dtype must be float32, float64, float16 or bfloat16; got int8"),
         ({"seed": -1}, ValueError, "seed must be an integer in [0, 18446744073709551615]; got -1"),
         ({"threads": 0}, ValueError, "threads must be an integer of at least 1; got 0"),
     ],
@@ -299,11 +318,10 @@ def test_a_wrong_argument_is_named(arguments, error, text):
             "b: value must be at most 3.40282e+38 in magnitude for float32; got 1e+39",
         ),
         (
-            {"shape": [3, 3], "dtype": "BF16"},
-            ("*", "he"),
-            TypeError,
-            "b: dtype must be float32 or float64; got 'bfloat16': "
-            'pass dtype="float32" (on the command line, --dtype float32)',
+            {"shape": [3, 3], "dtype": "F16"},
+            ("*", fi.constant(1e5)),
+            ValueError,
+            "b: value must be at most 65504 in magnitude for float16; got 100000.0",
         ),
     ],
 )

@@ -1,0 +1,77 @@
+"""Which elements of a tensor a NumPy index asks for, and where in the tensor they are."""
+
+from __future__ import annotations
+
+import math
+import operator
+from types import EllipsisType
+from typing import Any, NamedTuple
+
+_RULE = "integers, slices and at most one ellipsis"
+
+
+class Part(NamedTuple):
+    """A part of a tensor: along axis k of `shape`, elements lie `steps[k]` apart in the whole's C order.
+
+    `ranges` has the whole's coordinates, an axis each, also for those that the index took away.
+    """
+
+    shape: tuple[int, ...]
+    start: int
+    steps: tuple[int, ...]
+    ranges: tuple[range, ...]
+
+
+def part(index: Any, shape: tuple[int, ...]) -> Part:
+    """The part of a tensor of `shape` that a basic NumPy index gives.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the index is not basic, has a new axis, or does not fit the shape.
+    """
+    if math.prod(shape) >= 2**63:
+        raise ValueError(f"shape must have fewer than 2^63 elements; got {shape}")
+    entries = list(index) if isinstance(index, tuple) else [index]
+    if sum(isinstance(entry, EllipsisType) for entry in entries) > 1:
+        raise ValueError(f"index must be made of {_RULE}; got {index!r}")
+    given = sum(not isinstance(entry, EllipsisType) for entry in entries)
+    if given > len(shape):
+        raise ValueError(f"index must have at most {len(shape)} entries for shape {shape}; got {given}")
+    if given == len(entries):
+        entries.append(...)
+    at = next(i for i, entry in enumerate(entries) if isinstance(entry, EllipsisType))
+    entries[at : at + 1] = [slice(None)] * (len(shape) - given)
+
+    ranges, kept, steps = [], [], []
+    start, stride = 0, math.prod(shape)
+    for axis, (entry, n) in enumerate(zip(entries, shape, strict=True)):
+        stride = stride // n if n else 0
+        if isinstance(entry, slice):
+            try:
+                coordinates = range(*entry.indices(n))
+            except (TypeError, ValueError) as error:
+                raise type(error)(f"index must be made of {_RULE}; got {index!r}: {error}") from None
+            kept.append(len(coordinates))
+            steps.append(coordinates.step * stride if len(coordinates) > 1 else 1)
+        else:
+            k = _position(entry, n, axis, index)
+            coordinates = range(k, k + 1)
+        ranges.append(coordinates)
+        start += coordinates.start * stride
+    if 0 in kept:
+        start = 0
+    return Part(tuple(kept), start, tuple(steps), tuple(ranges))
+
+
+def _position(entry: Any, n: int, axis: int, index: Any) -> int:
+    """An integer entry of an index, counted from the front of its axis of length n."""
+    try:
+        if isinstance(entry, bool):
+            raise TypeError
+        k = operator.index(entry)
+    except TypeError:
+        raise TypeError(f"index must be made of {_RULE}; got {index!r}") from None
+    if not -n <= k < n:
+        raise ValueError(f"index must lie within axis {axis} of length {n}; got {k}")
+    return k % n
