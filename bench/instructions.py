@@ -8,6 +8,7 @@ those kernels the loop over tiles is read from the disassembly, and llvm-mca tel
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -19,9 +20,10 @@ import fastinit as fi
 from fastinit import _kernels
 from fastinit._fill import plan
 
-ELEMENTS = 1 << 13  # and twice that: within one chunk, in whole tiles
+ELEMENTS = 1 << 13  # and twice that: within one unit, in whole tiles
 TILE_BYTES = len(_kernels.words(0, 0, 0))
-MCA_PROCESSOR = "icelake-server"
+MCA = next((name for name in ("llvm-mca-16", "llvm-mca") if shutil.which(name)), "llvm-mca")
+MCA_PROCESSORS = ("icelake-server", "znver4")  # the second is known from LLVM 16 on
 
 # Loads the extension alone, for NumPy would take minutes to start, and fills by every kernel, short and long in turn.
 CHILD = """
@@ -85,19 +87,26 @@ def tile_loops():
         if not spans:
             continue
         texts = {span: [text for address, text in code if span[0] <= address <= span[1]] for span in spans}
-        widest = max(spans, key=lambda span: sum("mm" in text for text in texts[span]))  # %xmm, %ymm, %zmm
-        if not any(span != widest and widest[0] <= span[0] and span[1] <= widest[1] for span in spans):
-            loops[kernel] = texts[widest]
+        vectors = {span: sum("mm" in text for text in texts[span]) for span in spans}  # %xmm, %ymm, %zmm
+        large = [span for span in spans if 2 * vectors[span] > max(vectors.values())]
+        loop = min(large, key=vectors.get)  # of consecutive blocks: that of listed ones does more
+        if not any(span != loop and loop[0] <= span[0] and span[1] <= loop[1] for span in spans):
+            loops[kernel] = texts[loop]
     return loops
 
 
-def llvm_mca(loop):
+def llvm_mca(loop, processor):
     """The cycles of one iteration: by the busiest port alone, and as simulated with all dependencies."""
     assembly = "\n".join(re.sub(r"^(j\w+) .*", r"\1 0", text) for text in loop)  # llvm-mca ignores where jumps go
-    options = [f"-mcpu={MCA_PROCESSOR}", "-iterations=100", "-instruction-info=0", "-resource-pressure=0"]
-    output = output_of("llvm-mca", *options, input=assembly)
+    options = [f"-mcpu={processor}", "-iterations=100", "-instruction-info=0", "-resource-pressure=0"]
+    output = output_of(MCA, *options, input=assembly)
     port, total = (re.search(rf"{name}: +([\d.]+)", output)[1] for name in ("Block RThroughput", "Total Cycles"))
     return float(port), float(total) / 100
+
+
+def mca_knows(processor):
+    run = subprocess.run([MCA, f"-mcpu={processor}"], input="nop\n", capture_output=True, text=True, check=False)
+    return run.returncode == 0 and "not a recognized processor" not in run.stderr
 
 
 def output_of(*command, **options):
@@ -138,13 +147,16 @@ def markdown():
 
     text += ["### Cycles an element of the AVX-512 loops"]
     try:
-        version = re.search(r"\S* ?LLVM version \S+", output_of("llvm-mca", "--version"))[0]
-        cycles = {kernel: llvm_mca(loop) for kernel, loop in loops.items()}
-        rows = [[kernel, *(f"{each / tile[kernel]:.2f}" for each in both)] for kernel, both in cycles.items()]
-        text += [
-            f"llvm-mca ({version}) for {MCA_PROCESSOR}: the busiest port alone, and 100 tiles simulated, in cache."
+        version = re.search(r"\S* ?LLVM version \S+", output_of(MCA, "--version"))[0]
+        known = [name for name in MCA_PROCESSORS if mca_knows(name)]
+        cycles = {kernel: [llvm_mca(loop, name) for name in known] for kernel, loop in loops.items()}
+        rows = [
+            [kernel, *(f"{cycles / tile[kernel]:.2f}" for each in both for cycles in each)]
+            for kernel, both in cycles.items()
         ]
-        text += [table(["kernel", "port bound", "simulated"], rows)]
+        text += [f"By llvm-mca ({version}): the busiest port alone, and 100 tiles simulated, in cache."]
+        header = [f"{name}, {what}" for name in known for what in ("port bound", "simulated")]
+        text += [table(["kernel", *header], rows)]
     except failures as error:
         text += [f"Not simulated: {error}."]
     return "\n\n".join(text)

@@ -28,7 +28,7 @@ from matplotlib.figure import Figure
 
 import fastinit as fi
 from fastinit import _kernels
-from fastinit._fill import plan
+from fastinit._fill import as_dtype, plan
 
 HERE = Path(__file__).resolve().parent
 CONFIG = fi.show_config("dict")
@@ -132,6 +132,11 @@ def against_others(buffer):
         ("normal", "float64", "PyTorch", 1 / 11),
         ("truncated_normal", "float32", "PyTorch", 1 / 45),
         ("truncated_normal", "float32", "JAX", None),
+        ("normal", "bfloat16", "PyTorch", 1 / 5),
+        ("normal", "bfloat16", "JAX", None),
+        ("normal", "float16", "PyTorch", None),
+        ("uniform", "bfloat16", "PyTorch", None),
+        ("truncated_normal", "bfloat16", "PyTorch", None),
     ]
     return [
         compare(f"{draw} {dtype} / {peer}", large(buffer, dtype), fastinit(draw), peers.PEERS[draw][peer], target)
@@ -171,7 +176,7 @@ def fastest_mkl(out, generators=peers.MKL_GENERATORS):
 def small():
     """Rows: the overhead is what a line through two sizes in L1 leaves for no elements at all."""
     weight, larger, empty = (np.ones((n, 64), np.float32) for n in (64, 128, 0))
-    he = fastinit(fi.he_normal(), threads=None)  # as usually called; so small a fill uses one
+    he = fastinit("he_normal", threads=None)  # as usually called; so small a fill uses one
     row = compare("he_normal 64 x 64 / PyTorch kaiming_normal_", weight, he, peers.torch_kaiming_normal, 0.5)
     times = in_turn(he(weight), he(larger), he(empty))
     slope = (times[1] - times[0]) / (larger.size - weight.size)
@@ -234,8 +239,37 @@ def models():
     return instructions.table(["model", "ours, ms", "torch.nn.init, ms", "ours / theirs"], rows)
 
 
+def parts(buffer, dtype):
+    """Rows: normals into parts of tensors and arrays of other layouts, against a new contiguous tensor of that size."""
+    out, rows = large(buffer, dtype), LARGE // 512
+    wide = buffer.view(dtype)[: 2 * LARGE].reshape(rows, 1024)
+    cases = [
+        ("row block", out.reshape(rows, 512), (4 * rows, 512), np.s_[rows : 2 * rows], 1.05),
+        ("column block of 512", out.reshape(rows, 512), (rows, 4096), np.s_[:, 512:1024], 1.3),
+        ("column block of 512, from an odd column", out.reshape(rows, 512), (rows, 4096), np.s_[:, 515:1027], 1.3),
+        ("one column", out, (LARGE, 4096), np.s_[:, 5], None),
+        ("every other element", out, (2 * LARGE,), np.s_[::2], None),
+        ("backwards", out, (LARGE,), np.s_[::-1], None),
+        ("out of rows of 512 with gaps", wide[:, :512], (rows, 512), ..., None),
+        ("out of every other column", wide[:, ::2], (rows, 512), ..., None),
+        ("out in Fortran order", out.reshape(4096, -1, order="F"), (4096, LARGE // 4096), ..., None),
+    ]
+    return [
+        compare(
+            f"{dtype}: {what}",
+            out,
+            lambda _, view=view, shape=shape, index=index: functools.partial(
+                fi.fill, view, "normal", seed=0, shape=shape, index=index, threads=1
+            ),
+            fastinit("normal"),
+            target,
+        )
+        for what, view, shape, index, target in cases
+    ]
+
+
 def large(buffer, dtype):
-    return buffer.view(dtype)[:LARGE]
+    return buffer.view(as_dtype(dtype))[:LARGE]
 
 
 # ---- the plot ----
@@ -339,6 +373,7 @@ def main():
     mkl_rows, mkl_table = against_mkl(buffer, cached)
     small_rows = small()
     thread_rows, thread_text = threads(buffer)
+    part_rows = [row for dtype in ("float32", "float64") for row in parts(buffer, dtype)]
     rows += [*mkl_rows, *small_rows, *thread_rows]
     isa_rows = instruction_sets(buffer)
     model_table = models()
@@ -348,7 +383,7 @@ def main():
 
     wall = time.perf_counter() - began[0]
     share = (time.process_time() - began[1]) / wall
-    verdicts = [row[-1] for row in rows if row[-1] in ("pass", FAIL)]
+    verdicts = [row[-1] for row in rows + part_rows if row[-1] in ("pass", FAIL)]
     text = [
         f"# Speed, {date}",
         "Made by `python bench/report.py`. Each row calls both in turn on one thread, unless it says otherwise, and"
@@ -359,6 +394,9 @@ def main():
         f"{verdicts.count('pass')} of {len(verdicts)} met.",
         instructions.table(HEADER, rows),
         f"![Time an element by size, and by threads]({path.stem}.svg)",
+        "## Parts and other layouts",
+        "Normals; theirs is a contiguous array of as many elements.",
+        instructions.table(HEADER, part_rows),
         "## From which size on do two threads win?",
         thread_text,
         "## Whole models, in new memory",
