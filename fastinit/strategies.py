@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from . import _checks, _kernels
-from ._fans import Fans, squared_gain
+from ._fans import Fans, Nonlinearity, squared_gain
 from .distributions import Constant, Distribution, Normal, TruncatedNormal, Uniform
 
 
@@ -21,6 +21,10 @@ class Strategy(Protocol):
         """The distribution that a weight with these fans is drawn from."""
 
 
+#: The standard deviation of N(0, 1) within [-2, 2].
+_STD_WITHIN_2 = 0.87962566103423978
+
+
 @dataclass(frozen=True)
 class VarianceScaling:
     """Zero mean and variance ``scale / n``, n counted from the weight's shape.
@@ -29,10 +33,12 @@ class VarianceScaling:
     ----------
     scale : float
         The factor above n, positive.
-    mode : {"fan_in", "fan_out", "fan_avg"}
-        What n is: the inputs that each output sums over, the outputs that each input feeds, or their mean.
-    distribution : {"normal", "uniform"}
-        N(0, scale / n), or U[-b, b) with b = sqrt(3 scale / n), which has the same variance.
+    mode : {"fan_in", "fan_out", "fan_avg", "fan_geo_avg"}
+        What n is: the inputs that each output sums over, the outputs that each input feeds, or the arithmetic or the
+        geometric mean of both.
+    distribution : {"normal", "uniform", "truncated_normal"}
+        N(0, scale / n); or one of the same variance: U[-b, b) with b = sqrt(3 scale / n), or N(0, s^2) within [-2s, 2s]
+        with s = sqrt(scale / n) / 0.87962566103423978.
 
     Examples
     --------
@@ -50,8 +56,8 @@ class VarianceScaling:
         if scale <= 0:
             raise ValueError(f"scale must be positive; got {scale!r}")
         object.__setattr__(self, "scale", scale)
-        _checks.choice("mode", self.mode, ("fan_in", "fan_out", "fan_avg"))
-        _checks.choice("distribution", self.distribution, ("normal", "uniform"))
+        _checks.choice("mode", self.mode, ("fan_in", "fan_out", "fan_avg", "fan_geo_avg"))
+        _checks.choice("distribution", self.distribution, ("normal", "uniform", "truncated_normal"))
 
     def resolve(self, fans: Fans) -> Distribution:
         """The distribution that a weight with these fans is drawn from."""
@@ -59,15 +65,18 @@ class VarianceScaling:
             n: float = fans.fan_in
         elif self.mode == "fan_out":
             n = fans.fan_out
-        else:
+        elif self.mode == "fan_avg":
             n = (fans.fan_in + fans.fan_out) / 2
-        if self.distribution == "normal":
-            return Normal(0.0, math.sqrt(self.scale / n))
-        bound = math.sqrt(3 * self.scale / n)
-        return Uniform(-bound, bound)
+        else:
+            n = math.sqrt(fans.fan_in * fans.fan_out)
+        if self.distribution == "uniform":
+            bound = math.sqrt(3 * self.scale / n)
+            return Uniform(-bound, bound)
+        std = math.sqrt(self.scale / n)
+        return Normal(0.0, std) if self.distribution == "normal" else TruncatedNormal(0.0, std / _STD_WITHIN_2)
 
 
-def _scale(gain: float | None, nonlinearity: str | None, negative_slope: float | None) -> float:
+def _scale(gain: float | None, nonlinearity: Nonlinearity | None, negative_slope: float | None) -> float:
     """The squared gain that a maker's arguments ask for; 1 where they ask for nothing."""
     if gain is not None:
         if nonlinearity is not None or negative_slope is not None:
@@ -219,7 +228,7 @@ def variance_scaling(scale: float = 1.0, mode: str = "fan_in", distribution: str
 def xavier_normal(
     *,
     gain: float | None = None,
-    nonlinearity: str | None = None,
+    nonlinearity: Nonlinearity | None = None,
     negative_slope: float | None = None,
     mode: str = "fan_avg",
 ) -> VarianceScaling:
@@ -229,11 +238,11 @@ def xavier_normal(
     ----------
     gain : float, optional
         A factor for the std; 1 by default. Or name the layer's nonlinearity:
-    nonlinearity : str, optional
-        A name that `gain` knows; its gain is used.
+    nonlinearity : str or callable, optional
+        What `gain` knows; its gain is used.
     negative_slope : float, optional
         The slope of leaky_relu.
-    mode : {"fan_avg", "fan_in", "fan_out"}
+    mode : {"fan_avg", "fan_in", "fan_out", "fan_geo_avg"}
         With "fan_in" the variance is gain^2 / n, n the inputs of a unit: 1/n for sigmoid and tanh as often taught,
         and 2/n with ``nonlinearity="relu"``.
 
@@ -259,7 +268,7 @@ def xavier_normal(
 def xavier_uniform(
     *,
     gain: float | None = None,
-    nonlinearity: str | None = None,
+    nonlinearity: Nonlinearity | None = None,
     negative_slope: float | None = None,
     mode: str = "fan_avg",
 ) -> VarianceScaling:
@@ -273,8 +282,27 @@ def xavier_uniform(
     return VarianceScaling(_scale(gain, nonlinearity, negative_slope), mode, "uniform")
 
 
+def xavier_truncated_normal(
+    *,
+    gain: float | None = None,
+    nonlinearity: Nonlinearity | None = None,
+    negative_slope: float | None = None,
+    mode: str = "fan_avg",
+) -> VarianceScaling:
+    """Xavier's (Glorot's) variance, 2 gain^2 / (fan_in + fan_out), from a normal cut off at 2 std; see `xavier_normal`.
+
+    JAX and Keras call this glorot_normal.
+
+    Examples
+    --------
+    >>> xavier_truncated_normal()
+    VarianceScaling(scale=1.0, mode='fan_avg', distribution='truncated_normal')
+    """
+    return VarianceScaling(_scale(gain, nonlinearity, negative_slope), mode, "truncated_normal")
+
+
 def he_normal(
-    *, negative_slope: float | None = None, nonlinearity: str | None = None, mode: str = "fan_in"
+    *, negative_slope: float | None = None, nonlinearity: Nonlinearity | None = None, mode: str = "fan_in"
 ) -> VarianceScaling:
     """He's (Kaiming's) N(0, 2 / ((1 + a^2) n)), a the negative slope of the (leaky) ReLU and n the fan_in.
 
@@ -282,9 +310,9 @@ def he_normal(
     ----------
     negative_slope : float, optional
         a; 0, plain ReLU, by default.
-    nonlinearity : str, optional
-        Another name that `gain` knows: the variance is then gain^2 / n.
-    mode : {"fan_in", "fan_out", "fan_avg"}
+    nonlinearity : str or callable, optional
+        What else `gain` knows: the variance is then gain^2 / n.
+    mode : {"fan_in", "fan_out", "fan_avg", "fan_geo_avg"}
         What n counts. "fan_in" keeps the size of the signal forward, "fan_out" that of the gradient backward.
 
     Raises
@@ -307,7 +335,7 @@ def he_normal(
 
 
 def he_uniform(
-    *, negative_slope: float | None = None, nonlinearity: str | None = None, mode: str = "fan_in"
+    *, negative_slope: float | None = None, nonlinearity: Nonlinearity | None = None, mode: str = "fan_in"
 ) -> VarianceScaling:
     """He's (Kaiming's) U[-b, b) with b = sqrt(6 / ((1 + a^2) n)); see `he_normal`.
 
@@ -319,24 +347,39 @@ def he_uniform(
     return VarianceScaling(_he_scale(negative_slope, nonlinearity), mode, "uniform")
 
 
-def _he_scale(negative_slope: float | None, nonlinearity: str | None) -> float:
+def he_truncated_normal(
+    *, negative_slope: float | None = None, nonlinearity: Nonlinearity | None = None, mode: str = "fan_in"
+) -> VarianceScaling:
+    """He's (Kaiming's) variance, 2 / ((1 + a^2) n), from a normal cut off at 2 std; see `he_normal`.
+
+    JAX and Keras call this he_normal.
+
+    Examples
+    --------
+    >>> he_truncated_normal()
+    VarianceScaling(scale=2.0, mode='fan_in', distribution='truncated_normal')
+    """
+    return VarianceScaling(_he_scale(negative_slope, nonlinearity), mode, "truncated_normal")
+
+
+def _he_scale(negative_slope: float | None, nonlinearity: Nonlinearity | None) -> float:
     if nonlinearity is None and negative_slope is None:
         nonlinearity = "relu"
     return _scale(None, nonlinearity, negative_slope)
 
 
 def lecun_normal(
-    *, nonlinearity: str | None = None, negative_slope: float | None = None, mode: str = "fan_in"
+    *, nonlinearity: Nonlinearity | None = None, negative_slope: float | None = None, mode: str = "fan_in"
 ) -> VarianceScaling:
     """LeCun's N(0, 1/n), n the fan_in; times gain^2 where a nonlinearity is named.
 
     Parameters
     ----------
-    nonlinearity : str, optional
-        A name that `gain` knows: the variance is then gain^2 / n.
+    nonlinearity : str or callable, optional
+        What `gain` knows: the variance is then gain^2 / n.
     negative_slope : float, optional
         The slope of leaky_relu.
-    mode : {"fan_in", "fan_out", "fan_avg"}
+    mode : {"fan_in", "fan_out", "fan_avg", "fan_geo_avg"}
         What n counts.
 
     Raises
@@ -357,7 +400,7 @@ def lecun_normal(
 
 
 def lecun_uniform(
-    *, nonlinearity: str | None = None, negative_slope: float | None = None, mode: str = "fan_in"
+    *, nonlinearity: Nonlinearity | None = None, negative_slope: float | None = None, mode: str = "fan_in"
 ) -> VarianceScaling:
     """LeCun's U[-b, b) with b = sqrt(3/n); see `lecun_normal`.
 
@@ -369,10 +412,27 @@ def lecun_uniform(
     return VarianceScaling(_scale(None, nonlinearity, negative_slope), mode, "uniform")
 
 
+def lecun_truncated_normal(
+    *, nonlinearity: Nonlinearity | None = None, negative_slope: float | None = None, mode: str = "fan_in"
+) -> VarianceScaling:
+    """LeCun's variance, 1/n, from a normal cut off at 2 std; see `lecun_normal`.
+
+    JAX and Keras call this lecun_normal.
+
+    Examples
+    --------
+    >>> lecun_truncated_normal()
+    VarianceScaling(scale=1.0, mode='fan_in', distribution='truncated_normal')
+    """
+    return VarianceScaling(_scale(None, nonlinearity, negative_slope), mode, "truncated_normal")
+
+
 glorot_normal = xavier_normal
 glorot_uniform = xavier_uniform
+glorot_truncated_normal = xavier_truncated_normal
 kaiming_normal = he_normal
 kaiming_uniform = he_uniform
+kaiming_truncated_normal = he_truncated_normal
 
 _MAKERS: dict[str, Callable[..., Strategy]] = {
     "zeros": zeros,
@@ -386,16 +446,21 @@ _MAKERS: dict[str, Callable[..., Strategy]] = {
     "xavier": xavier_normal,
     "xavier_normal": xavier_normal,
     "xavier_uniform": xavier_uniform,
+    "xavier_truncated_normal": xavier_truncated_normal,
     "glorot_normal": glorot_normal,
     "glorot_uniform": glorot_uniform,
+    "glorot_truncated_normal": glorot_truncated_normal,
     "he": he_normal,
     "he_normal": he_normal,
     "he_uniform": he_uniform,
+    "he_truncated_normal": he_truncated_normal,
     "kaiming_normal": kaiming_normal,
     "kaiming_uniform": kaiming_uniform,
+    "kaiming_truncated_normal": kaiming_truncated_normal,
     "lecun": lecun_normal,
     "lecun_normal": lecun_normal,
     "lecun_uniform": lecun_uniform,
+    "lecun_truncated_normal": lecun_truncated_normal,
 }
 
 
@@ -405,7 +470,7 @@ def available() -> list[str]:
     Examples
     --------
     >>> available()[:4]
-    ['constant', 'glorot_normal', 'glorot_uniform', 'he']
+    ['constant', 'glorot_normal', 'glorot_truncated_normal', 'glorot_uniform']
     """
     return sorted(_MAKERS)
 

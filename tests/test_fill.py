@@ -405,13 +405,15 @@ def test_numbers_out_of_range():
 
 
 def test_choices():
-    modes, laws = "fan_in, fan_out, fan_avg", "normal, uniform"
+    modes, laws = "fan_in, fan_out, fan_avg, fan_geo_avg", "normal, uniform, truncated_normal"
     raises(
         ValueError, f"mode must be one of {modes}; got 'fan_it' (did you mean 'fan_in'?)", fi.he_normal, mode="fan_it"
     )
     raises(TypeError, f"mode must be one of {modes}; got None", fi.lecun_normal, mode=None)
     raises(ValueError, f"distribution must be one of {laws}; got 'x'", fi.variance_scaling, distribution="x")
-    gains = "linear, identity, sigmoid, tanh, relu, selu, leaky_relu"
+    convolutions = ", ".join(f"conv{kind}{n}d" for kind in ("", "_transpose") for n in (1, 2, 3))
+    activations = "sigmoid, tanh, relu, selu, gelu, silu, swish, mish, softplus, hardtanh, leaky_relu, elu"
+    gains = f"linear, identity, {convolutions}, {activations}"
     hint = " (did you mean 'relu'?)"
     raises(ValueError, f"nonlinearity must be one of {gains}; got 'relo'{hint}", fi.gain, "relo")
     raises(ValueError, f"nonlinearity must be one of {gains}; got 'relo'{hint}", fi.he_normal, nonlinearity="relo")

@@ -4,6 +4,7 @@ import dataclasses
 import math
 import re
 
+import mpmath
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
@@ -51,6 +52,7 @@ NORMAL = [
     (fi.lecun_normal(mode="fan_out"), 1 / OUT),
     (fi.variance_scaling(), 1 / IN),
     (fi.VarianceScaling(3.0, "fan_out"), 3 / OUT),
+    (fi.he_normal(mode="fan_geo_avg"), 2 / math.sqrt(IN * OUT)),
 ]
 UNIFORM = [
     (fi.uniform(), 1 / 12),
@@ -66,7 +68,28 @@ UNIFORM = [
     (fi.lecun_uniform(nonlinearity="tanh"), 25 / 9 / IN),
     (fi.variance_scaling(3.0, "fan_avg", "uniform"), 3 / ((IN + OUT) / 2)),
 ]
+TRUNCATED = [
+    (fi.xavier_truncated_normal(), 2 / (IN + OUT)),
+    (fi.xavier_truncated_normal(gain=3.0), 9 * 2 / (IN + OUT)),
+    (fi.xavier_truncated_normal(mode="fan_geo_avg"), 1 / math.sqrt(IN * OUT)),
+    (fi.he_truncated_normal(negative_slope=0.5), 2 / (1.25 * IN)),
+    (fi.he_truncated_normal(mode="fan_out"), 2 / OUT),
+    (fi.lecun_truncated_normal(), 1 / IN),
+    (fi.variance_scaling(3.0, "fan_geo_avg", "truncated_normal"), 3 / math.sqrt(IN * OUT)),
+]
 ULP = 2.0**-52
+
+
+@pytest.mark.parametrize(("strategy", "variance"), TRUNCATED, ids=lambda x: repr(x))
+def test_truncated_formulas(strategy, variance):
+    """The variance of what is drawn, by the closed form for a normal law within 2 std."""
+    resolved = strategy.resolve(FANS)
+    assert type(resolved) is fi.TruncatedNormal
+    assert (resolved.mean, resolved.low, resolved.high) == (0, -2, 2)
+    within = math.erf(math.sqrt(2))
+    kept = 1 - 4 * math.exp(-2) / math.sqrt(2 * math.pi) / within
+    assert resolved.std**2 * kept == pytest.approx(variance, rel=16 * ULP, abs=0)
+    assert resolved.moments()[1] == pytest.approx(math.sqrt(variance), rel=16 * ULP, abs=0)
 
 
 @pytest.mark.parametrize(("strategy", "variance"), NORMAL, ids=lambda x: repr(x))
@@ -243,6 +266,66 @@ def test_gains(arguments, expected):
     assert scale == pytest.approx(expected**2, rel=2 * ULP, abs=0)
 
 
+#: Nonlinearities in high precision, with the kinks that an integral has to heed.
+DERIVED = {
+    ("gelu",): lambda z: z * mpmath.ncdf(z),
+    ("silu",): lambda z: z / (1 + mpmath.exp(-z)),
+    ("swish",): lambda z: z / (1 + mpmath.exp(-z)),
+    ("mish",): lambda z: z * mpmath.tanh(mpmath.log1p(mpmath.exp(z))),
+    ("softplus",): lambda z: mpmath.log1p(mpmath.exp(z)),
+    ("elu",): lambda z: z if z > 0 else mpmath.expm1(z),
+    ("elu", 0.3): lambda z: z if z > 0 else 0.3 * mpmath.expm1(z),
+    ("hardtanh",): lambda z: max(-1, min(1, z)),
+}
+
+
+def gain_by_integral(f):
+    with mpmath.workdps(30):
+        square = mpmath.quad(lambda z: f(z) ** 2 * mpmath.npdf(z), [-30, -10, -5, -2, -1, 0, 1, 2, 5, 10, 30])
+        return float(1 / mpmath.sqrt(square))
+
+
+@pytest.mark.parametrize("arguments", DERIVED)
+def test_derived_gains(arguments):
+    """1 / sqrt(E[f(z)^2]), by another integral."""
+    expected = gain_by_integral(DERIVED[arguments])
+    assert fi.gain(*arguments) == pytest.approx(expected, rel=4 * ULP, abs=0)
+    assert fi.he_normal(nonlinearity=arguments[0]).scale == pytest.approx(
+        fi.gain(arguments[0]) ** 2, rel=4 * ULP, abs=0
+    )
+
+
+@pytest.mark.parametrize(
+    ("function", "exact"),
+    [
+        (lambda z: np.maximum(z, 0), math.sqrt(2)),
+        (lambda z: max(z, 0.0), math.sqrt(2)),  # of one number
+        (lambda z: z**2, 1 / math.sqrt(3)),
+        (np.sin, math.sqrt(2 / (1 - math.exp(-2)))),
+        (lambda z: z / (1 + np.exp(-z)), gain_by_integral(DERIVED[("silu",)])),
+        (lambda z: np.clip(z, -1, 1), gain_by_integral(DERIVED[("hardtanh",)])),
+        (math.sin, math.sqrt(2 / (1 - math.exp(-2)))),
+        (lambda z: 2.0, 0.5),
+    ],
+)
+def test_gains_of_functions(function, exact):
+    """Their squares have 12 digits."""
+    assert fi.gain(function) == pytest.approx(exact, rel=0.5e-11, abs=0)
+    assert fi.xavier_normal(nonlinearity=function).scale == float(f"{exact**2:.12g}")
+
+
+@pytest.mark.parametrize("function", [lambda z: 0 * z, lambda z: z * math.inf, lambda z: z * math.nan])
+def test_gains_of_functions_without_one(function):
+    text = r"^nonlinearity must have 0 < E\[f\(z\)\^2\] < inf for z ~ N\(0, 1\); got (0.0|inf|nan) for <function "
+    with pytest.raises(ValueError, match=text), np.errstate(invalid="ignore"):
+        fi.gain(function)
+
+
+def test_a_function_has_no_parameter():
+    with pytest.raises(ValueError, match=r"^param must be None for a function; got 0.5$"):
+        fi.gain(np.tanh, 0.5)
+
+
 # ---- layouts and fans ----
 
 
@@ -399,7 +482,7 @@ def test_no_value_outside_any_bounds(one, other, near, dtype):
     limit = float(np.finfo(dtype).max)
     low, high = sorted((one or 0.0, other or 0.0))  # an error's text has no negative zero
     if near:
-        high = next_up(low, "float64", near)
+        high = next_up(low, "float64", near) or 0.0
     assume(low < high and -limit <= low and high <= limit and high - low <= limit)
     if reference.inside(low, high, dtype) is None:
         text = f"[low, high) must hold a {dtype}; got low={low!r}, high={high!r}"
