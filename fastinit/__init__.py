@@ -42,17 +42,22 @@ from .strategies import (
     xavier_uniform,
     zeros,
 )
+from .structured import Identity, Sparse, dirac, eye, identity, sparse
 
 __all__ = [
     "Constant",
+    "Identity",
     "Normal",
     "Recipe",
+    "Sparse",
     "TruncatedNormal",
     "Uniform",
     "VarianceScaling",
     "available",
     "checkpoint",
     "constant",
+    "dirac",
+    "eye",
     "fill",
     "gain",
     "get",
@@ -62,6 +67,7 @@ __all__ = [
     "he_normal",
     "he_truncated_normal",
     "he_uniform",
+    "identity",
     "initialize",
     "kaiming_normal",
     "kaiming_truncated_normal",
@@ -75,6 +81,7 @@ __all__ = [
     "ones",
     "random",
     "show_config",
+    "sparse",
     "truncated_normal",
     "uniform",
     "variance_scaling",

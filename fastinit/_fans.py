@@ -68,20 +68,27 @@ class Fans:
         """The number of outputs that each input feeds."""
         return self.given_fan_out if self.given_fan_out is not None else self._from_shape("o")
 
-    def _from_shape(self, axis: str) -> int:
+    @property
+    def letters(self) -> str | None:
+        """The letter of each of the shape's axes, '.' for those of the ellipsis; None where the layout does not fit."""
         before, after, has_ellipsis = parse_layout(self.layout)
         between = len(self.shape) - len(before) - len(after)
-        argument = "fan_in" if axis == "i" else "fan_out"
         if between < 0 or (between > 0 and not has_ellipsis):
+            return None
+        return before + "." * between + after
+
+    def _from_shape(self, axis: str) -> int:
+        letters = self.letters
+        argument = "fan_in" if axis == "i" else "fan_out"
+        if letters is None:
             raise ValueError(
                 f"shape must have an axis for each letter of layout {self.layout!r}, or {argument}= be given; "
                 f"got shape {self.shape}"
             )
-        letters = before + "." * between + after
         fan = math.prod(n for n, letter in zip(self.shape, letters, strict=True) if letter not in "oib")
         if axis in letters:
             fan *= self.shape[letters.index(axis)]
-        if axis == self._spanning_axis(letters):
+        if axis == self.spanning_axis(letters):
             if fan % self.groups:
                 raise ValueError(
                     f"groups must divide the {axis!r} axis of shape {self.shape} in layout {self.layout!r}; "
@@ -91,7 +98,7 @@ class Fans:
         return fan
 
     @staticmethod
-    def _spanning_axis(letters: str) -> str:
+    def spanning_axis(letters: str) -> str:
         """The axis that spans all groups, the outermost: `o`, or `i` in a transposed convolution."""
         axes = letters.replace("b", "")
         outer = axes[:1] if axes[:1] in ("o", "i") else axes[-1:]

@@ -13,7 +13,7 @@ import numpy as np
 
 from . import _checks, _config, _kernels, _parts
 from ._fans import Fans
-from .distributions import Distribution
+from .distributions import Distribution, Finish
 from .strategies import Strategy, as_strategy
 
 Array = TypeVar("Array")
@@ -31,6 +31,7 @@ class Plan(NamedTuple):
     distribution: Distribution
     kind: int
     parameters: tuple[float, ...]
+    finish: Finish | None = None
 
 
 @functools.lru_cache(maxsize=4096, typed=True)
@@ -54,7 +55,7 @@ def plan(
             return None
         distribution = strategy.resolve(fans)
         kernel, parameters = distribution.kernel(dtype)
-        return Plan(distribution, _kernels.KINDS[kernel, _DTYPES[dtype]], parameters)
+        return Plan(distribution, _kernels.KINDS[kernel, _DTYPES[dtype]], parameters, distribution.finish(dtype))
 
 
 def as_dtype(dtype: Any) -> np.dtype:
@@ -185,13 +186,17 @@ def checked_plan(*arguments: Any) -> Plan | None:
 
 
 def _draw(
-    out: np.ndarray, planned: Plan | None, part: _parts.Part | None, seed: int, stream: int, threads: int
+    out: np.ndarray, planned: Plan | None, part: _parts.Part | _parts.Span | None, seed: int, stream: int, threads: int
 ) -> None:
-    """Draw the whole or, where it is given, a part of a tensor into `out`."""
+    """Draw the whole or, where it is given, a part or a span of a tensor into `out`."""
     if planned is None:
         return
     start, steps = (0, None) if part is None else (part.start, part.steps)
     _kernels.fill(out, planned.kind, planned.parameters, seed, stream, start, threads, None, steps)
+    if planned.finish is not None:
+        part = _parts.part(..., out.shape) if part is None else part
+        for box, ranges in part.boxes(np.asarray(out)):
+            planned.finish(box, ranges)
 
 
 def initialize(
@@ -290,7 +295,7 @@ def fill(
     layout : str
         A letter for each axis: `o` output, `i` input, `b` a batch of separate matrices (experts, heads), any other
         letter or `...` the receptive field. "oi..." is PyTorch's, "...io" Keras's and JAX's, "io..." a transposed
-        convolution's. Only strategies that depend on fan look at it.
+        convolution's. Only strategies that depend on fan, and identities, look at it.
     fan_in, fan_out : int, optional
         Overrule what layout and shape say.
     groups : int

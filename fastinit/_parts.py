@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 import operator
+from collections.abc import Iterator
 from types import EllipsisType
 from typing import Any, NamedTuple
+
+import numpy as np
 
 _RULE = "integers, slices and at most one ellipsis"
 
@@ -20,6 +23,46 @@ class Part(NamedTuple):
     start: int
     steps: tuple[int, ...]
     ranges: tuple[range, ...]
+
+    def boxes(self, out: np.ndarray) -> Iterator[tuple[np.ndarray, tuple[range, ...]]]:
+        """The part in memory `out`, an axis for each of the whole's, and its coordinates."""
+        yield out.reshape([len(coordinates) for coordinates in self.ranges]), self.ranges
+
+
+class Span(NamedTuple):
+    """Consecutive elements, in C order, of a tensor of `shape`, from `start` on."""
+
+    shape: tuple[int, ...]
+    start: int
+    steps: None = None
+
+    def boxes(self, out: np.ndarray) -> Iterator[tuple[np.ndarray, tuple[range, ...]]]:
+        """The boxes that the span in contiguous memory `out` falls into, in order, and their coordinates."""
+        flat, done = out.reshape(-1), 0
+        for ranges in _boxes(self.start, self.start + out.size, self.shape):
+            lengths = [len(coordinates) for coordinates in ranges]
+            count = math.prod(lengths)
+            yield flat[done : done + count].reshape(lengths), ranges
+            done += count
+
+
+def _boxes(start: int, stop: int, shape: tuple[int, ...]) -> Iterator[tuple[range, ...]]:
+    """The elements from `start` up to `stop` in C order as the fewest boxes: at most two an axis, less one."""
+    if not shape:
+        yield ()
+        return
+    inner = shape[1:]
+    row = math.prod(inner)
+    first, last = -(-start // row), stop // row  # the rows that the span has all of
+    head = min(stop, first * row)
+    tail = max(head, last * row)
+    for begin, end, rows in ((start, head, range(first, last)), (tail, stop, range(0))):
+        if begin < end:  # within a row
+            i = begin // row
+            for ranges in _boxes(begin - i * row, end - i * row, inner):
+                yield (range(i, i + 1), *ranges)
+        if rows:
+            yield (rows, *map(range, inner))
 
 
 def part(index: Any, shape: tuple[int, ...]) -> Part:

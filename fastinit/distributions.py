@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -14,6 +15,9 @@ from . import _checks, _gauss, _kernels
 
 if TYPE_CHECKING:
     from ._fans import Fans
+
+#: Writes what a kernel does not: into an array of a box of the tensor, whose coordinates the ranges give, an axis each.
+Finish: TypeAlias = Callable[[np.ndarray, tuple[range, ...]], None]
 
 
 class Distribution:
@@ -30,6 +34,10 @@ class Distribution:
     def kernel(self, dtype: np.dtype) -> tuple[str, tuple[float, ...]]:
         """The kernel that draws it into arrays of `dtype`, and its parameters in the order of the C."""
         raise NotImplementedError
+
+    def finish(self, dtype: np.dtype) -> Finish | None:
+        """What is left to do where the kernel has drawn; None, as for most, if nothing is."""
+        return None
 
 
 def _largest(dtype: np.dtype) -> float:

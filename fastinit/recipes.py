@@ -14,9 +14,9 @@ from typing import Any, TypeAlias, TypedDict
 
 import numpy as np
 
-from . import _checks, _kernels
+from . import _checks, _parts
 from ._fans import parse_layout
-from ._fill import Plan, Seed, as_dtype, as_seed, as_shape, as_stream, as_threads, checked_plan
+from ._fill import Plan, Seed, _draw, as_dtype, as_seed, as_shape, as_stream, as_threads, checked_plan
 from .strategies import Strategy, VarianceScaling, as_strategy, get, he_normal, normal, ones, zeros
 
 Manifest: TypeAlias = Mapping[str, Mapping[str, object]]
@@ -276,8 +276,7 @@ class PlannedTensor:
 
     def fill(self, out: np.ndarray, start: int = 0) -> None:
         """Fill `out`, C-contiguous and of this tensor's dtype, with its elements from `start` on, in C order."""
-        if self.plan is not None:
-            _kernels.fill(out, self.plan.kind, self.plan.parameters, self.seed, self.stream, start, self.threads)
+        _draw(out, self.plan, _parts.Span(self.shape, start), self.seed, self.stream, self.threads)
 
 
 def plan_model(

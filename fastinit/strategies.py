@@ -11,6 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 from . import _checks, _kernels
 from ._fans import Fans, Nonlinearity, squared_gain
 from .distributions import Constant, Distribution, Normal, TruncatedNormal, Uniform
+from .structured import dirac, eye, identity, sparse
 
 
 @runtime_checkable
@@ -461,6 +462,10 @@ _MAKERS: dict[str, Callable[..., Strategy]] = {
     "lecun_normal": lecun_normal,
     "lecun_uniform": lecun_uniform,
     "lecun_truncated_normal": lecun_truncated_normal,
+    "eye": eye,
+    "identity": identity,
+    "dirac": dirac,
+    "sparse": sparse,
 }
 
 
@@ -470,7 +475,7 @@ def available() -> list[str]:
     Examples
     --------
     >>> available()[:4]
-    ['constant', 'glorot_normal', 'glorot_truncated_normal', 'glorot_uniform']
+    ['constant', 'dirac', 'eye', 'glorot_normal']
     """
     return sorted(_MAKERS)
 
@@ -501,11 +506,16 @@ def get(name: str, /, **parameters: Any) -> Strategy:
     Normal(mean=0.0, std=0.02)
     """
     maker = _MAKERS[_checks.choice("initialization", name, available())]
-    allowed = list(inspect.signature(maker).parameters)
+    signature = inspect.signature(maker).parameters
+    allowed = list(signature)
     for parameter in parameters:
         if parameter not in allowed:
             rule = f"one of {', '.join(allowed)}" if allowed else "absent"
             raise TypeError(f"parameter of {name!r} must be {rule}; got {parameter!r}")
+    for parameter in allowed:
+        if signature[parameter].default is inspect.Parameter.empty and parameter not in parameters:
+            got = ", ".join(parameters) or "none"
+            raise TypeError(f"parameters of {name!r} must include {parameter!r}; got {got}")
     return maker(**parameters)
 
 

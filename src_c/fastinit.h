@@ -23,7 +23,8 @@ enum {
     FI_EACH_DTYPE(X, normal)                                                                                           \
     FI_EACH_DTYPE(X, truncated)      /* every bound within 3 std of the mean */                                        \
     FI_EACH_DTYPE(X, truncated_wide) /* not both bounds beyond 4 std on one side, one of them beyond 9 */              \
-    FI_EACH_DTYPE(X, truncated_far)  /* these */
+    FI_EACH_DTYPE(X, truncated_far)  /* these */                                                                       \
+    FI_EACH_DTYPE(X, sparse)         /* the normal, but for zeros in every column of a matrix */
 #define FI_EACH_DTYPE(X, law) X(law, float32, 4) X(law, float64, 8) X(law, float16, 2) X(law, bfloat16, 2)
 
 enum fi_kind {
@@ -41,7 +42,8 @@ typedef struct {
 
 extern const fi_kind_facts fi_kinds[FI_KINDS];
 
-/* constant: {value}; normal: {mean, std}; uniform and truncated: see transform.h */
+/* constant: {value}; normal: {mean, std}; sparse: these two, then see sparse.h; uniform and truncated: see transform.h.
+   Integers among them are at most 2^53. */
 enum { FI_PARAMETERS = 9 };
 
 typedef struct {

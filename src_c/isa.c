@@ -2,6 +2,7 @@
 #include "fastinit.h"
 
 #include "philox.h"
+#include "sparse.h"
 #include "transform.h"
 
 #ifdef __FAST_MATH__

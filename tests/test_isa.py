@@ -11,6 +11,7 @@ import pytest
 
 import fastinit as fi
 from fastinit import _config, _kernels
+from fastinit._fans import Fans
 
 from .helpers import ALL_DTYPES, ISAS, as_dtype, draw, tile_elements
 
@@ -43,6 +44,11 @@ DRAWS = {
         fi.truncated_normal(-5.0, 1e-3, 30.0, INF),
         fi.truncated_normal(0.1, 1e-3, -INF, -1e6),
         fi.truncated_normal(low=1e8, high=INF),
+    ],
+    "sparse": [
+        fi.sparse(0.4, 0.7).resolve(Fans((1000, 77))),
+        fi.sparse(1.0, 1e-40).resolve(Fans((5, 3))),
+        fi.sparse(0.01).resolve(Fans((2**31, 2**31))),
     ],
 }
 #: Where 32-bit counts of bytes, words, elements and blocks would wrap, and places that are not the start of a tile.

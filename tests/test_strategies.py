@@ -220,9 +220,10 @@ def test_available():
     assert names == sorted(set(names))
     assert {"zeros", "ones", "constant", "random", "uniform", "normal", "he", "xavier", "lecun"} < set(names)
     for name in names:
-        assert fi.initialize((4, 5), name, seed=1).shape == (4, 5)
+        needed = {"sparsity": 0.5} if name == "sparse" else {}
+        assert fi.initialize((4, 5), fi.get(name, **needed), seed=1).shape == (4, 5)
         if hasattr(fi, name):
-            assert fi.get(name) == getattr(fi, name)()
+            assert fi.get(name, **needed) == getattr(fi, name)(**needed)
 
 
 def test_get_passes_parameters():

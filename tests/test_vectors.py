@@ -35,7 +35,8 @@ def test_what_was_drawn_is_drawn(maker, isa, threads):
             case = [fill[key] for key in ("initialization", "dtype", "shape", "index", "seed", "stream")]
             drawn = maker.draw(*case, threads=threads)
             assert hashlib.sha256(drawn).hexdigest() == fill["sha256"], fill
-            every.update(drawn)
+            if fill["kernel"]:
+                every.update(drawn)
         assert every.hexdigest() == VECTORS["sha256"]
     finally:
         _kernels.choose(before)
@@ -47,7 +48,7 @@ def test_the_file_is_its_generators(maker):
 
 
 def test_every_kernel_has_a_vector():
-    drawn = {tuple(fill["kernel"].split()[:2]) for fill in VECTORS["fills"]}
+    drawn = {tuple(fill["kernel"].split()[:2]) for fill in VECTORS["fills"] if fill["kernel"]}
     assert drawn == set(_kernels.KINDS)
 
 

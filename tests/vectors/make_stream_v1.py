@@ -4,8 +4,8 @@
 
 Each entry says what is drawn, and the SHA-256 of its bytes (little-endian, in C order). "kernel" says the same to a
 program without Python: law, dtype, seed, stream, the first element's number, the parameters, and the count and step of
-each axis. At the end stands the digest of the bytes of all entries that have one, one after another. New entries may
-be added at the end; what stands there stays.
+each axis; it is null where Python has a hand in the values. At the end stands the digest of the bytes of all others,
+one after another. New entries may be added; what stands there stays.
 """
 
 import hashlib
@@ -79,6 +79,11 @@ def cases():
         yield strategy, "float32", (64, 32, 3, 3), None, 0, "conv.weight"
     for strategy in STRATEGIES[3:6]:
         yield strategy, "bfloat16", (512, 784), "[128:256]", 0, "fc1.weight"
+    for dtype in FLOATS + NARROW:
+        yield "sparse(0.4, 0.7)", dtype, (1000, 77), "[3:-5, ::-2]", 3, 4
+        yield "sparse(0.01)", dtype, (2**31, 2**31), "[5:-1:2**20, 7:12]", 3, 4
+        yield "eye(0.1)", dtype, (60, 70), "[9:, ::-1]", 0, 0
+        yield "dirac()", dtype, (12, 4, 3, 3), None, 0, 0
     yield "normal()", "float32", (2**21 + 12345,), None, 5, 6  # enough for two threads
     yield "uniform()", "bfloat16", (1025, 2051), "[:, ::-1]", 5, 6
 
@@ -100,8 +105,10 @@ def draw(initialization, dtype, shape, index, seed, stream, threads=None):
 
 
 def kernel(initialization, dtype, shape, index, seed, stream):
-    """The entry for a program that knows only the kernels."""
+    """The entry for a program that knows only the kernels; None where Python has a hand in it."""
     planned = plan(strategy_of(initialization), shape, as_dtype(dtype))
+    if planned.finish is not None:
+        return None
     place = part(... if index is None else index_of(index), shape)
     parameters = [float(value).hex() for value in planned.parameters]
     axes = [f"{count} {step}" for count, step in zip(place.shape, place.steps, strict=True)]
@@ -118,7 +125,8 @@ def make():
         entry = dict(zip(("initialization", "dtype", "shape", "index", "seed", "stream"), case, strict=True))
         entry |= {"kernel": kernel(*case), "sha256": hashlib.sha256(drawn).hexdigest()}
         entries.append(json.dumps(entry))
-        every.update(drawn)
+        if entry["kernel"]:
+            every.update(drawn)
     lines = ",\n".join(f"  {entry}" for entry in entries)
     return f'{{"version": 1,\n "fills": [\n{lines}\n ],\n "sha256": "{every.hexdigest()}"}}\n'
 
