@@ -112,7 +112,7 @@ void fi_prepare(fi_job *job, const fi_isa *isa, int kind, const fi_draw *draw, c
     job->first_unit = 0;
     job->units = (job->cells - 1) / job->unit + 1;
 
-    job->row_blocks = job->long_rows ? 0 : (job->chunk - 1) * distance(run->step) / job->per_block + 2;
+    job->row_blocks = (job->chunk - 1) * distance(run->step) / job->per_block + 2;
     job->dense = adjacent && !job->long_rows && chunks == 1 && run->count % job->per_block == 0 &&
                  job->part.start % job->per_block == 0;
     uint64_t stride = run->count * job->itemsize;
@@ -198,51 +198,58 @@ static void copy_out(const fi_job *job, const batch *b, uint64_t count)
         COPY(uint16_t);
 }
 
-/* The cells `from` up to `to`, which are rows of one chunk. */
-static void fill_cells(const fi_job *job, uint64_t from, uint64_t to)
+/* Where a row begins: its element of the whole, and its place in memory. */
+typedef struct {
+    uint64_t element;
+    char *out;
+    uint64_t position[FI_MAX_AXES];   /* along the part's axes */
+} place;
+
+static void to_row(const fi_job *job, uint64_t row, uint64_t begin, place *at)
 {
-    const fi_axis *run = &job->run, *axis = job->part.axis;
-    uint64_t begin = from / job->rows * job->chunk, row = from % job->rows, rows = to - from;
-    uint64_t count = run->count - begin < job->chunk ? run->count - begin : job->chunk;
-    uint64_t reach = (count - 1) * (uint64_t)run->step;   /* from a row's first element to its last, in the whole */
-
-    uint64_t position[FI_MAX_AXES], element = job->part.start + begin * (uint64_t)run->step;
-    char *out = job->part.out + (int64_t)begin * run->stride;
+    const fi_axis *axis = job->part.axis;
+    at->element = job->part.start + begin * (uint64_t)job->run.step;
+    at->out = job->part.out + (int64_t)begin * job->run.stride;
     for (int i = 0; i < job->part.axes; i++) {
-        position[i] = row % axis[i].count;
+        at->position[i] = row % axis[i].count;
         row /= axis[i].count;
-        element += position[i] * (uint64_t)axis[i].step;
-        out += (int64_t)position[i] * axis[i].stride;
+        at->element += at->position[i] * (uint64_t)axis[i].step;
+        at->out += (int64_t)at->position[i] * axis[i].stride;
     }
+}
 
+static void to_next_row(const fi_job *job, place *at)
+{
+    const fi_axis *axis = job->part.axis;
+    for (int i = 0; i < job->part.axes; i++) {
+        at->element += (uint64_t)axis[i].step;
+        at->out += axis[i].stride;
+        if (++at->position[i] < axis[i].count)
+            return;
+        at->element -= axis[i].count * (uint64_t)axis[i].step;
+        at->out -= (int64_t)axis[i].count * axis[i].stride;
+        at->position[i] = 0;
+    }
+}
+
+/* `rows` rows from `at` on, `count` elements of each, in batches. */
+static void fill_rows(const fi_job *job, place *at, uint64_t rows, uint64_t count)
+{
     CACHE_ALIGNED uint64_t blocks[BATCH_BLOCKS];
     CACHE_ALIGNED char drawn[BATCH_BYTES];
     batch b;
+    uint64_t reach = (count - 1) * (uint64_t)job->run.step;   /* from a row's first element to its last, in the whole */
+    int backwards = job->run.step < 0;
     while (rows) {
         uint64_t used = 0;
         for (b.rows = 0; rows && used + job->row_blocks <= job->batch_blocks; rows--) {
-            if (job->long_rows)
-                fill_span(job, element, count, out);
-            else {
-                uint64_t last = element + reach, least = run->step < 0 ? last : element;
-                uint64_t first_block = least / job->per_block;
-                uint64_t row_blocks = (run->step < 0 ? element : last) / job->per_block - first_block + 1;
-                b.to[b.rows] = out;
-                b.from[b.rows++] =
-                    drawn + (used * job->per_block + (element - first_block * job->per_block)) * job->itemsize;
-                for (uint64_t i = 0; i < row_blocks; i++)
-                    blocks[used + i] = first_block + i;
-                used += row_blocks;
-            }
-            for (int i = 0; i < job->part.axes; i++) {   /* the next row */
-                element += (uint64_t)axis[i].step;
-                out += axis[i].stride;
-                if (++position[i] < axis[i].count)
-                    break;
-                element -= axis[i].count * (uint64_t)axis[i].step;
-                out -= (int64_t)axis[i].count * axis[i].stride;
-                position[i] = 0;
-            }
+            uint64_t first = at->element / job->per_block, last = (at->element + reach) / job->per_block;
+            uint64_t least = backwards ? last : first, most = backwards ? first : last;
+            b.to[b.rows] = at->out;
+            b.from[b.rows++] = drawn + ((used - least) * job->per_block + at->element) * job->itemsize;
+            while (least <= most)
+                blocks[used++] = least++;
+            to_next_row(job, at);
         }
         int direct = job->dense && used % FI_TILE_BLOCKS == 0;
         for (; used % FI_TILE_BLOCKS; used++)
@@ -251,6 +258,20 @@ static void fill_cells(const fi_job *job, uint64_t from, uint64_t to)
         if (!direct)
             copy_out(job, &b, count);
     }
+}
+
+/* The cells `from` up to `to`, which are rows of one chunk. */
+static void fill_cells(const fi_job *job, uint64_t from, uint64_t to)
+{
+    uint64_t begin = from / job->rows * job->chunk, rows = to - from;
+    uint64_t count = job->run.count - begin < job->chunk ? job->run.count - begin : job->chunk;
+    place at;
+    to_row(job, from % job->rows, begin, &at);
+    if (!job->long_rows)
+        fill_rows(job, &at, rows, count);
+    else
+        for (; rows; rows--, to_next_row(job, &at))
+            fill_span(job, at.element, count, at.out);
 }
 
 void fi_fill_unit(const fi_job *job, uint64_t unit)
