@@ -196,7 +196,7 @@ def _draw(
     if planned.finish is not None:
         part = _parts.part(..., out.shape) if part is None else part
         for box, ranges in part.boxes(np.asarray(out)):
-            planned.finish(box, ranges)
+            planned.finish(box, ranges, seed, stream)
 
 
 def initialize(

@@ -16,8 +16,9 @@ from . import _checks, _gauss, _kernels
 if TYPE_CHECKING:
     from ._fans import Fans
 
-#: Writes what a kernel does not: into an array of a box of the tensor, whose coordinates the ranges give, an axis each.
-Finish: TypeAlias = Callable[[np.ndarray, tuple[range, ...]], None]
+#: Writes what a kernel does not: into an array of a box of the tensor, whose coordinates the ranges give, an axis each;
+#: the seed and the stream come last.
+Finish: TypeAlias = Callable[[np.ndarray, tuple[range, ...], int, int], None]
 
 
 class Distribution:

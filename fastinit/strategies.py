@@ -435,6 +435,7 @@ kaiming_normal = he_normal
 kaiming_uniform = he_uniform
 kaiming_truncated_normal = he_truncated_normal
 
+#: Every strategy that has a name; `modern` adds its own.
 _MAKERS: dict[str, Callable[..., Strategy]] = {
     "zeros": zeros,
     "ones": ones,
@@ -474,8 +475,8 @@ def available() -> list[str]:
 
     Examples
     --------
-    >>> available()[:4]
-    ['constant', 'dirac', 'eye', 'glorot_normal']
+    >>> "he_normal" in available()
+    True
     """
     return sorted(_MAKERS)
 

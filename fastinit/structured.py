@@ -55,7 +55,7 @@ class Diagonal(_OfShape):
     def finish(self, dtype: np.dtype) -> Finish:
         return functools.partial(self._write, dtype.type(_nearest(self.value, dtype)))
 
-    def _write(self, value: np.generic, box: np.ndarray, ranges: tuple[range, ...]) -> None:
+    def _write(self, value: np.generic, box: np.ndarray, ranges: tuple[range, ...], seed: int, stream: int) -> None:
         index: list[int | slice | np.ndarray] = [slice(None)] * len(ranges)
         for axis, coordinate in self.centre:
             if coordinate not in ranges[axis]:

@@ -10,6 +10,17 @@ DTYPES = ("float32", "float64")
 ALL_DTYPES = (*DTYPES, "float16", "bfloat16")
 ISAS = _kernels.AVAILABLE_ISAS
 TILE_BYTES = 512
+#: What a strategy's name wants, where it cannot do without.
+NEEDED = {
+    "sparse": {"sparsity": 0.5},
+    "scaled_normal": {"layers": 2},
+    "wang_init": {"layers": 2},
+    "mup": {"role": "hidden", "base_fan_in": 2},
+    "deepnorm": {"decoder_layers": 2},
+    "fixup": {"branches": 2},
+    "tfixup": {"layers": 2},
+    "tfixup_embedding": {"layers": 2},
+}
 
 
 def draw(kind, dtype, parameters, seed, stream, start, count, threads=1, isa=None):

@@ -7,11 +7,10 @@ import pytest
 
 import fastinit as fi
 
-from .helpers import ALL_DTYPES, as_dtype
+from .helpers import ALL_DTYPES, NEEDED, as_dtype
 
 dtypes = pytest.mark.parametrize("dtype", ALL_DTYPES)
 NAMES = fi.available()
-REQUIRED = {"sparse": {"sparsity": 0.5}}
 LISTED = ", ".join(NAMES)
 GREATEST = 2**64 - 1
 DTYPE_RULE = "float32, float64, float16 or bfloat16"
@@ -72,7 +71,7 @@ def test_scalars(name, dtype):
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("shape", [0, (0, 5), (5, 0), (3, 0, 2), (0, 0)])
 def test_empty_arrays(name, shape):
-    strategy = fi.get(name, **REQUIRED.get(name, {}))
+    strategy = fi.get(name, **NEEDED.get(name, {}))
     assert fi.initialize(shape, strategy, seed=1).size == 0
     out = np.empty(shape, np.float64)
     assert fi.fill(out, strategy, seed=1) is out
