@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
 from typing import NoReturn
 
-from . import checkpoint
+from . import _catalog, checkpoint
 from .recipes import MODELS, RECIPES, load_manifest, load_recipe
 
 
@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; the exit status: 0, 1 when nobody reads the output, 2 on an error, 130 on Ctrl-C."""
     try:
         arguments = _parser().parse_args(argv)
-        _initialize(arguments)
+        arguments.run(arguments)
         sys.stdout.flush()
     except (TypeError, ValueError) as error:
         return _fail(str(error))
@@ -77,6 +77,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     init.add_argument("--threads", type=int, metavar="N", help="the most threads to use; by default all processors")
     init.add_argument("--quiet", action="store_true", help="print nothing, but for a seed that was drawn")
+    init.set_defaults(run=_initialize)
+    strategies = commands.add_parser(
+        "strategies",
+        help="print what can be drawn",
+        description="Print a table, in Markdown, of what can be drawn: each strategy's names, what it draws, its "
+        "parameters, its paper, and what other libraries call it.",
+        allow_abbrev=False,
+    )
+    strategies.set_defaults(run=_print_strategies)
     return parser
 
 
@@ -106,6 +115,10 @@ def _initialize(arguments: argparse.Namespace) -> None:
         print(f"{report.parameters:,} parameters in {report.seconds:.2f} s ({rate:.2f} GB/s): {arguments.output}")
     if not arguments.quiet or arguments.seed is None:
         print(f"seed {report.seed}")
+
+
+def _print_strategies(arguments: argparse.Namespace) -> None:
+    print(_catalog.markdown(), end="")
 
 
 def _require_rich() -> None:

@@ -42,6 +42,8 @@ class Fans:
 
     `shape` is the whole tensor's. A grouped convolution's weight holds one group's inputs beside all outputs (or,
     transposed, one group's outputs beside all inputs): the axis that spans all groups counts for one group only.
+    Where a depthwise weight has its channels beside an axis of one input, as PyTorch's (C m, 1, k, k), `groups` is C;
+    Keras's (k, k, C, m) is C separate convolutions, "...bo". Either gives fan_in k k and fan_out m k k.
     """
 
     shape: tuple[int, ...]
@@ -85,17 +87,15 @@ class Fans:
                 f"shape must have an axis for each letter of layout {self.layout!r}, or {argument}= be given; "
                 f"got shape {self.shape}"
             )
-        fan = math.prod(n for n, letter in zip(self.shape, letters, strict=True) if letter not in "oib")
-        if axis in letters:
-            fan *= self.shape[letters.index(axis)]
-        if axis == self.spanning_axis(letters):
-            if fan % self.groups:
-                raise ValueError(
-                    f"groups must divide the {axis!r} axis of shape {self.shape} in layout {self.layout!r}; "
-                    f"got {self.groups}"
-                )
-            fan //= self.groups
-        return fan
+        length = dict.fromkeys("oi", 1) | dict(zip(letters, self.shape, strict=True))
+        spanning = self.spanning_axis(letters)
+        if length[spanning] % self.groups:
+            raise ValueError(
+                f"groups must divide the {spanning!r} axis of shape {self.shape} in layout {self.layout!r}; "
+                f"got {self.groups}"
+            )
+        receptive = math.prod(n for n, letter in zip(self.shape, letters, strict=True) if letter not in "oib")
+        return receptive * length[axis] // (self.groups if axis == spanning else 1)
 
     @staticmethod
     def spanning_axis(letters: str) -> str:

@@ -13,16 +13,18 @@ import numpy as np
 
 from . import _checks, _config, _kernels, _parts
 from ._fans import Fans
-from .distributions import Distribution, Finish
+from .distributions import Constant, Distribution, Finish
 from .strategies import Strategy, as_strategy
+from .structured import Diagonal
 
 Array = TypeVar("Array")
 Seed: TypeAlias = int | np.integer | np.random.Generator | np.random.SeedSequence | None
 
 _GREATEST_WORD = 2**64 - 1
 #: The dtypes that the kernels draw. bfloat16 is added when it is first seen: its package takes time to import.
-_DTYPES = {np.dtype(name): name for name in ("float32", "float64", "float16")}
-_DTYPE_RULE = "float32, float64, float16 or bfloat16"
+_DTYPES = {np.dtype(name): name for name in ("float32", "float64", "float16", "complex64", "complex128")}
+_DTYPE_RULE = "float32, float64, float16, bfloat16, complex64 or complex128"
+_REAL_RULE = "float32, float64, float16 or bfloat16"
 
 
 class Plan(NamedTuple):
@@ -54,12 +56,40 @@ def plan(
         if 0 in shape:
             return None
         distribution = strategy.resolve(fans)
-        kernel, parameters = distribution.kernel(dtype)
-        return Plan(distribution, _kernels.KINDS[kernel, _DTYPES[dtype]], parameters, distribution.finish(dtype))
+        law, drawn = distribution, dtype
+        if dtype.kind == "c":
+            law, drawn = _law_of_parts(distribution, shape, dtype), _real_dtype(dtype)
+        kernel, parameters = law.kernel(drawn)
+        finish = law.finish(drawn)
+        if dtype.kind == "c" and isinstance(law, Constant) and law.value:
+            finish = _make_real
+        return Plan(distribution, _kernels.KINDS[kernel, _DTYPES[drawn]], parameters, finish)
 
 
-def as_dtype(dtype: Any) -> np.dtype:
-    """`dtype` as one that the kernels can draw."""
+def _law_of_parts(distribution: Distribution, shape: tuple[int, ...], dtype: np.dtype) -> Distribution:
+    """What the real and the imaginary part of complex weights are drawn from; what is not random stays real."""
+    if math.prod(shape) >= 2**62 or len(shape) > 63:
+        raise ValueError(f"shape must have at most 63 axes and fewer than 2^62 elements for {dtype}; got {shape}")
+    if isinstance(distribution, Constant | Diagonal):
+        return distribution
+    half = distribution.halved()
+    if half is None:
+        raise TypeError(f"dtype must be real for {distribution!r}; got {dtype}")
+    return half
+
+
+def _real_dtype(dtype: np.dtype) -> np.dtype:
+    """The dtype of the real and of the imaginary part of numbers of a complex `dtype`."""
+    return np.dtype(f"f{dtype.itemsize // 2}")
+
+
+def _make_real(box: np.ndarray, ranges: tuple[range, ...], seed: int, stream: int) -> None:
+    box.imag = 0
+
+
+def as_dtype(dtype: Any, *, real: bool = False) -> np.dtype:
+    """`dtype` as one that can be drawn, and that is real if it has to be."""
+    rule = _REAL_RULE if real else _DTYPE_RULE
     if isinstance(dtype, str) and dtype == "bfloat16":
         try:
             import ml_dtypes
@@ -69,9 +99,9 @@ def as_dtype(dtype: Any) -> np.dtype:
     try:
         clean: np.dtype = np.dtype(dtype)
     except TypeError:
-        raise TypeError(f"dtype must be {_DTYPE_RULE}; got {dtype!r}") from None
-    if not _is_drawn(clean):
-        raise TypeError(f"dtype must be {_DTYPE_RULE}; got {_dtype_name(clean)}")
+        raise TypeError(f"dtype must be {rule}; got {dtype!r}") from None
+    if not _is_drawn(clean) or (real and clean.kind == "c"):
+        raise TypeError(f"dtype must be {rule}; got {_dtype_name(clean)}")
     return clean
 
 
@@ -192,7 +222,11 @@ def _draw(
     if planned is None:
         return
     start, steps = (0, None) if part is None else (part.start, part.steps)
-    _kernels.fill(out, planned.kind, planned.parameters, seed, stream, start, threads, None, steps)
+    memory = out
+    if out.dtype.kind == "c":  # the real tensor of one more axis: real parts first
+        memory = np.asarray(out)[..., None].view(_real_dtype(out.dtype))
+        start, steps = 2 * start, None if steps is None else (*(2 * step for step in steps), 1)
+    _kernels.fill(memory, planned.kind, planned.parameters, seed, stream, start, threads, None, steps)
     if planned.finish is not None:
         part = _parts.part(..., out.shape) if part is None else part
         for box, ranges in part.boxes(np.asarray(out)):
@@ -222,7 +256,7 @@ def initialize(
     initialization : str or Strategy
         What to draw, as for `fill`.
     dtype : dtype-like
-        float32, float64, float16 or bfloat16 (which the package ml_dtypes gives NumPy).
+        float32, float64, float16, bfloat16 (which the package ml_dtypes gives NumPy), complex64 or complex128.
     index : int, slice, ellipsis or tuple of these, optional
         Draw only this part of the tensor: the result is ``initialize(shape, ...)[index]``, byte for byte, at the cost
         of the part alone. Steps may be negative.
@@ -279,11 +313,15 @@ def fill(
     Each element is a pure function of (seed, stream, its C-order position in the tensor, what is drawn): the same on
     every machine, with any number of threads, in memory of any layout.
 
+    Complex weights of a shape are the real ones of that shape and a last axis of 2, the real part first. Each part has
+    half the variance that is asked for, so that E|w|^2 is the variance of a real weight; bounds are narrowed by sqrt(2)
+    likewise. The law must be one of mean 0, and its bounds symmetric. Constants and identities are real.
+
     Parameters
     ----------
     out : numpy.ndarray, or any array with the buffer protocol or ``__dlpack__`` in main memory
-        A writable array of float32, float64, float16 or bfloat16, in native byte order; strided, Fortran-ordered or
-        misaligned, too.
+        A writable array of float32, float64, float16, bfloat16, complex64 or complex128, in native byte order; strided,
+        Fortran-ordered or misaligned, too.
     initialization : str or Strategy
         What to draw: a name of `available()`, such as "he", or a strategy, such as ``he_normal(negative_slope=0.1)``.
     seed : int, numpy.random.Generator, numpy.random.SeedSequence or None
@@ -295,11 +333,13 @@ def fill(
     layout : str
         A letter for each axis: `o` output, `i` input, `b` a batch of separate matrices (experts, heads), any other
         letter or `...` the receptive field. "oi..." is PyTorch's, "...io" Keras's and JAX's, "io..." a transposed
-        convolution's. Only strategies that depend on fan, and identities, look at it.
+        convolution's, "...bo" a depthwise kernel's (h, w, channels, multiplier). Only strategies that depend on fan,
+        and identities, look at it.
     fan_in, fan_out : int, optional
-        Overrule what layout and shape say.
+        Overrule what layout and shape say, as where a transposed convolution's stride keeps inputs from an output.
     groups : int
-        The groups of a grouped convolution.
+        The groups of a grouped convolution, which divide the axis that spans them: the channels of a depthwise one
+        whose weight is (channels * multiplier, 1, h, w).
     shape : int or sequence of int, optional
         With `index`, the whole tensor's shape, which fans are counted from; `out` holds the part.
     index : int, slice, ellipsis or tuple of these, optional

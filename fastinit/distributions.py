@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 #: the seed and the stream come last.
 Finish: TypeAlias = Callable[[np.ndarray, tuple[range, ...], int, int], None]
 
+_SQRT_HALF = 0.7071067811865476
+
 
 class Distribution:
     """A law that does not depend on the shape; also a strategy, which resolves to itself."""
@@ -38,6 +40,10 @@ class Distribution:
 
     def finish(self, dtype: np.dtype) -> Finish | None:
         """What is left to do where the kernel has drawn; None, as for most, if nothing is."""
+        return None
+
+    def halved(self) -> Distribution | None:
+        """The law of the real and of the imaginary part of a complex weight: half the variance; None if it has none."""
         return None
 
 
@@ -137,6 +143,9 @@ class Uniform(Distribution):
         object.__setattr__(self, "low", low)
         object.__setattr__(self, "high", high)
 
+    def halved(self) -> Distribution | None:
+        return Uniform(self.low * _SQRT_HALF, self.high * _SQRT_HALF) if self.low == -self.high else None
+
     def moments(self) -> tuple[float, float]:
         return self.low + (self.high - self.low) / 2, (self.high - self.low) / math.sqrt(12)
 
@@ -170,6 +179,9 @@ class Normal(Distribution):
         object.__setattr__(self, "mean", _checks.real("mean", self.mean))
         object.__setattr__(self, "std", _checks.real("std", self.std, least=0))
 
+    def halved(self) -> Distribution | None:
+        return Normal(0.0, self.std * _SQRT_HALF) if self.mean == 0 else None
+
     def moments(self) -> tuple[float, float]:
         return self.mean, self.std
 
@@ -193,47 +205,89 @@ class TruncatedNormal(Distribution):
     mean, std : float
         The mean and the standard deviation, positive, of the normal distribution before the cut.
     low, high : float
-        The bounds in standard deviations from the mean, low < high; either may be infinite. No value lies outside
-        them in any dtype. Bounds within 3 standard deviations are fast; others cost several times as much.
+        The bounds, low < high; either may be infinite. No value lies outside them in any dtype. Bounds within 3
+        standard deviations are fast; others cost several times as much.
+    bounds : {"std", "absolute"}
+        Whether the bounds count standard deviations from the mean, or are values: [low, high] itself.
     """
 
     mean: float = 0.0
     std: float = 1.0
     low: float = -2.0
     high: float = 2.0
+    bounds: str = "std"
 
     def __post_init__(self) -> None:
+        _checks.choice("bounds", self.bounds, ("std", "absolute"))
         mean, std = _checks.real("mean", self.mean), _checks.real("std", self.std)
         low, high = _checks.real("low", self.low, finite=False), _checks.real("high", self.high, finite=False)
         if std <= 0:
             raise ValueError(f"std must be positive; got {std!r}")
         if not low < high:
             raise ValueError(f"low must be less than high; got low={low!r}, high={high!r}")
-        if low > _FARTHEST or high < -_FARTHEST:
-            raise ValueError(f"[low, high] must reach within {_FARTHEST:g} of 0; got low={low!r}, high={high!r}")
         for name, value in (("mean", mean), ("std", std), ("low", low), ("high", high)):
             object.__setattr__(self, name, value)
+        with _kernels.default_float_environment():
+            low, high = self._in_std()
+        if low > _FARTHEST or high < -_FARTHEST:
+            origin = "0" if self.bounds == "std" else "the mean, in std"
+            raise ValueError(f"[low, high] must reach within {_FARTHEST:g} of {origin}; got {self._got()}")
+        if low == high:
+            raise ValueError(f"[low, high] must be wide enough to tell its ends apart in std; got {self._got()}")
+
+    def __repr__(self) -> str:
+        bounds = "" if self.bounds == "std" else f", bounds={self.bounds!r}"
+        return f"TruncatedNormal(mean={self.mean!r}, std={self.std!r}, low={self.low!r}, high={self.high!r}{bounds})"
+
+    def _got(self) -> str:
+        of = "" if self.bounds == "std" else f", mean={self.mean!r}, std={self.std!r}"
+        return f"low={self.low!r}, high={self.high!r}{of}"
+
+    def _in_std(self) -> tuple[float, float]:
+        """The bounds in standard deviations from the mean, rounded once."""
+        if self.bounds == "std":
+            return self.low, self.high
+        return self._standardized(self.low), self._standardized(self.high)
+
+    def _standardized(self, bound: float) -> float:
+        if math.isinf(bound):
+            return bound
+        try:
+            return float((Fraction(bound) - Fraction(self.mean)) / Fraction(self.std))
+        except OverflowError:
+            return math.copysign(math.inf, bound - self.mean)
 
     def _cut(self) -> _gauss.Cut:
-        return _cut(max(self.low, -2 * _FARTHEST), min(self.high, 2 * _FARTHEST))
+        low, high = self._in_std()
+        return _cut(max(low, -2 * _FARTHEST), min(high, 2 * _FARTHEST))
+
+    def halved(self) -> Distribution | None:
+        if self.mean != 0 or self.low != -self.high:
+            return None
+        high = self.high if self.bounds == "std" else self.high * _SQRT_HALF
+        return TruncatedNormal(0.0, self.std * _SQRT_HALF, -high, high, self.bounds)
 
     def moments(self) -> tuple[float, float]:
         cut = self._cut()
         return self.mean + self.std * cut.mean, self.std * cut.std
 
     def kernel(self, dtype: np.dtype) -> tuple[str, tuple[float, ...]]:
-        reach = min(max(self.low, -self.high, 0) + 40, max(-self.low, self.high))  # no draw is farther out
+        low, high = self._in_std()
+        near, far = max(low, -high), max(-low, high)
+        reach = min(max(near, 0) + 40, far)  # no draw is farther out
         _representable(f"abs(mean) + {reach:g} std", abs(self.mean) + reach * self.std, dtype)
         least, greatest = _least(self._bound(self.low), dtype), _greatest(self._bound(self.high), dtype)
         if greatest < least:
-            raise ValueError(f"[mean + low std, mean + high std] must hold a {dtype}; got {self!r}")
-        near, far = max(self.low, -self.high), max(-self.low, self.high)
+            interval = "[mean + low std, mean + high std]" if self.bounds == "std" else "[low, high]"
+            raise ValueError(f"{interval} must hold a {dtype}; got {self!r}")
         name = "truncated" if far <= 3 else "truncated_far" if near > 4 and far > 9 else "truncated_wide"
-        return name, (self.mean, self.std, *_gauss.tail_parameters(self._cut(), self.low, self.high), least, greatest)
+        return name, (self.mean, self.std, *_gauss.tail_parameters(self._cut(), low, high), least, greatest)
 
     def _bound(self, bound: float) -> float | Fraction:
-        """mean + bound std, exactly."""
-        return bound if math.isinf(bound) else Fraction(self.mean) + Fraction(bound) * Fraction(self.std)
+        """What no value may pass, exactly."""
+        if self.bounds == "absolute" or math.isinf(bound):
+            return bound
+        return Fraction(self.mean) + Fraction(bound) * Fraction(self.std)
 
 
 @functools.lru_cache(maxsize=256)

@@ -285,7 +285,7 @@ def plan_model(
     """Every tensor of a model ready to be drawn, in the manifest's order; every error comes from here."""
     infos = load_manifest(manifest)
     rules = recipe.match(infos)
-    one_dtype = None if dtype is None else as_dtype(dtype)
+    one_dtype = None if dtype is None else as_dtype(dtype, real=True)
     plans = {}
     for name, info in infos.items():
         with _about(name):

@@ -189,7 +189,9 @@ def random(std: float = 0.01) -> Normal:
     return Normal(0.0, std)
 
 
-def truncated_normal(mean: float = 0.0, std: float = 1.0, low: float = -2.0, high: float = 2.0) -> TruncatedNormal:
+def truncated_normal(
+    mean: float = 0.0, std: float = 1.0, low: float = -2.0, high: float = 2.0, *, bounds: str = "std"
+) -> TruncatedNormal:
     """N(mean, std^2) cut off outside [mean + low std, mean + high std], by the inverse distribution function.
 
     Parameters
@@ -200,19 +202,25 @@ def truncated_normal(mean: float = 0.0, std: float = 1.0, low: float = -2.0, hig
         The standard deviation before the cut, finite, positive; that of what is drawn is 0.8796 std with the default
         bounds.
     low, high : float
-        The bounds, in standard deviations from the mean, low < high; -inf and inf for none.
+        The bounds, low < high; -inf and inf for none.
+    bounds : {"std", "absolute"}
+        Whether `low` and `high` count standard deviations from the mean, as in JAX, or are the least and the greatest
+        value themselves, as a and b of PyTorch's `torch.nn.init.trunc_normal_`.
 
     Raises
     ------
     TypeError, ValueError
-        If an argument is not a number, std is not positive, low >= high, or both bounds lie more than 10^8 out.
+        If an argument is not a number, std is not positive, low >= high, both bounds lie more than 10^8 std out, or
+        absolute ones are too close for their number of std.
 
     Examples
     --------
     >>> truncated_normal(std=0.02)
     TruncatedNormal(mean=0.0, std=0.02, low=-2.0, high=2.0)
+    >>> truncated_normal(std=0.02, low=-0.05, high=0.05, bounds="absolute")
+    TruncatedNormal(mean=0.0, std=0.02, low=-0.05, high=0.05, bounds='absolute')
     """
-    return TruncatedNormal(mean, std, low, high)
+    return TruncatedNormal(mean, std, low, high, bounds)
 
 
 def variance_scaling(scale: float = 1.0, mode: str = "fan_in", distribution: str = "normal") -> VarianceScaling:

@@ -1,6 +1,11 @@
 """What the tests share: the dtypes, and one way to draw from the kernels, at any place of any stream."""
 
+import os
+import warnings
+from unittest import mock
+
 import numpy as np
+import pytest
 
 from fastinit import _kernels
 from fastinit._fill import as_dtype
@@ -39,3 +44,13 @@ def uniform_parameters(low, high, dtype):
     """The kernel's {low, high - low, greatest value allowed} for bounds that the dtype holds."""
     most = np.nextafter(np.dtype(dtype).type(high), np.dtype(dtype).type(-np.inf))
     return float(low), high - low, float(most)
+
+
+def peer(name):
+    """Another library, by its import name; the test is skipped without it."""
+    with warnings.catch_warnings(), mock.patch.dict(os.environ):
+        warnings.simplefilter("ignore")  # what a library's own import warns of is not ours
+        if name == "keras":
+            pytest.importorskip("jax")
+            os.environ["KERAS_BACKEND"] = "jax"
+        return pytest.importorskip(name)

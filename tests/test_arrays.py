@@ -18,7 +18,7 @@ all_dtypes = pytest.mark.parametrize("dtype", ALL_DTYPES)
 
 NUMPY = tuple(map(int, np.__version__.split(".")[:2]))
 OUT_RULE = "out must be a NumPy array, or an array in main memory with the buffer protocol or __dlpack__; got "
-DTYPE_RULE = "out must be an array of float32, float64, float16 or bfloat16; got "
+DTYPE_RULE = "out must be an array of float32, float64, float16, bfloat16, complex64 or complex128; got "
 FILLER = 0xA5
 
 
@@ -280,7 +280,7 @@ def test_parts_into_buffers():
         (memoryview(bytearray(8)), "uint8"),
         (memoryview(np.zeros(3, np.int16)), "int16"),
         ((ctypes.c_int32 * 3)(), "int32"),
-        (memoryview(np.zeros(3, np.complex64)), "complex64"),
+        (memoryview(np.zeros(3, np.clongdouble)), np.dtype(np.clongdouble).name),
     ],
 )
 def test_buffers_of_other_dtypes(out, got):

@@ -229,6 +229,7 @@ def child_agrees(expected):
     """Fork, fill in the child, and answer whether it got the same bytes; a hanging child dies of an alarm."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # forking beside other threads, which is the point here
+        warnings.simplefilter("ignore", RuntimeWarning)  # the same, by JAX, where another test has loaded it
         child = os.fork()
     if child == 0:
         code = 3

@@ -13,7 +13,7 @@ dtypes = pytest.mark.parametrize("dtype", ALL_DTYPES)
 NAMES = fi.available()
 LISTED = ", ".join(NAMES)
 GREATEST = 2**64 - 1
-DTYPE_RULE = "float32, float64, float16 or bfloat16"
+DTYPE_RULE = "float32, float64, float16, bfloat16, complex64 or complex128"
 WORD_RULE = f"an integer in [0, {GREATEST}]"
 
 
@@ -148,7 +148,7 @@ def raises_untouched(error, text, initialization="normal", shape=(6, 5), dtype="
     raises(error, text, fi.initialize, shape, initialization, dtype=dtype, **keywords)
 
 
-@pytest.mark.parametrize("dtype", ["int32", "uint8", "complex64", "bool", "object", "datetime64[s]"])
+@pytest.mark.parametrize("dtype", ["int32", "uint8", "clongdouble", "bool", "object", "datetime64[s]"])
 def test_out_of_another_dtype(dtype):
     out = np.zeros(5, dtype)
     raises(TypeError, f"out must be an array of {DTYPE_RULE}; got {out.dtype.name}", fi.fill, out, "ones")

@@ -204,7 +204,7 @@ def test_names_of_float16(dtype):
 @pytest.mark.parametrize("dtype", ["float8_e4m3fn", "float8_e5m2", "int4"])
 def test_other_dtypes_of_ml_dtypes(dtype):
     other = np.dtype(getattr(ml_dtypes, dtype))
-    rule = f"float32, float64, float16 or bfloat16; got {dtype}"
+    rule = f"float32, float64, float16, bfloat16, complex64 or complex128; got {dtype}"
     raises(TypeError, f"dtype must be {rule}", fi.initialize, 3, "ones", dtype=other)
     raises(TypeError, f"out must be an array of {rule}", fi.fill, np.zeros(3, other), "ones")
 

@@ -324,6 +324,78 @@ def test_no_value_outside_any_bounds(mean, std, one, other, near, dtype):
             distribution.kernel(np.dtype(dtype))
 
 
+# ---- bounds that are values ----
+
+
+def absolute(mean, std, low, high):
+    return fi.truncated_normal(mean, std, low, high, bounds="absolute")
+
+
+@dtypes
+@pytest.mark.parametrize(("mean", "std"), [(0.0, 1.0), (-3.0, 0.25), (0.5, 2.0**-20)])
+def test_absolute_bounds_are_the_same_law(mean, std, dtype):
+    """Where mean + low std is exact, as here, the draws are the same, bit for bit."""
+    for low, high in CENTRAL + WIDE + FAR[:3]:
+        low, high = (x if math.isinf(x) else float(np.float32(round(x * 16) / 16)) for x in (low, high))
+        if low < high:
+            values = absolute(mean, std, mean + low * std, mean + high * std)
+            counted = fi.truncated_normal(mean, std, low, high)
+            assert values.moments() == counted.moments()
+            assert values.kernel(np.dtype(dtype)) == counted.kernel(np.dtype(dtype))
+
+
+@given(
+    mean=st.one_of(st.just(0.0), st.floats(-10, 10), st.floats(-1e6, 1e6)),
+    std=st.one_of(st.just(1.0), st.just(0.02), st.floats(1e-6, 1e6)),
+    one=numbers,
+    other=numbers,
+    near=st.integers(0, 3),
+    dtype=st.sampled_from([*DTYPES, "float16", "bfloat16"]),
+)
+@settings(max_examples=200, deadline=None)
+def test_no_value_outside_absolute_bounds(mean, std, one, other, near, dtype):
+    """Whatever (low - mean) / std rounds to."""
+    dtype = fi.initialize(0, "zeros", dtype=dtype).dtype
+    low, high = sorted((one, other))
+    if near and math.isfinite(low):
+        high = step(low, "float64", near)
+    assume(low < high and low != INF and high != -INF)
+    try:
+        strategy = absolute(mean, std, low, high)
+        kind, parameters = strategy.kernel(dtype)
+    except ValueError as error:
+        assume(re.match(r"\[low, high\] must|abs\(mean\) ", str(error)))
+        return
+    wide = "float64" if dtype == np.float64 else "float32"
+    for place_of in ((0, 0), (2 ** WORD_BITS[wide] - 1,) * 2):
+        words = place_of * (2 if wide == "float32" else 1)
+        got = draw(kind, dtype.name, parameters, *place(words, wide), 2)
+        assert all(low <= x <= high for x in got.astype(np.float64).tolist())
+    assert all(low <= x <= high for x in fi.initialize(100, strategy, seed=1, dtype=dtype).astype(float).tolist())
+
+
+def test_absolute_bounds_are_exact():
+    """(0.55 - 0.1) / 0.3, rounded, is a number of std that ends elsewhere."""
+    mean, std, high = 0.1, 0.3, 0.55
+    counted = (high - mean) / std
+    assert Fraction(mean) + Fraction(counted) * Fraction(std) != Fraction(high)
+    for strategy, bound in ((absolute(mean, std, -INF, high), high), (absolute(0.0, 1.0, 0.1, 0.3), 0.3)):
+        assert strategy.kernel(np.dtype("float64"))[1][-1] == bound
+        assert Fraction(strategy.kernel(np.dtype("float32"))[1][-1]) <= Fraction(bound)
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "low", "high"),
+    [(0.0, 0.02, -0.05, 0.05), (0.1, 0.3, -0.2, 0.55), (0.0, 0.02, -2.0, 2.0), (5.0, 2.0, -INF, 1.0)],
+)
+def test_moments_of_absolute_bounds(mean, std, low, high):
+    with mp.workdps(40):
+        m, v, _ = reference.moments_mp((low - mp.mpf(mean)) / std, (high - mp.mpf(mean)) / std)
+        expected = float(mean + std * m), float(std * mp.sqrt(v))
+    strategy = absolute(mean, std, low, high)
+    assert strategy.moments() == pytest.approx(expected, rel=1e-14, abs=1e-17)
+
+
 # ---- a greater u never gives a smaller value ----
 
 
@@ -621,6 +693,8 @@ VALUES = [
     fi.truncated_normal(low=-INF),
     fi.truncated_normal(low=30.0, high=INF),
     fi.truncated_normal(np.float32(0.5), np.int64(2), -3, np.float64(3)),
+    absolute(0.0, 0.02, -2, 2),
+    absolute(0.1, 1e-300, -1e300, INF),
 ]
 
 
@@ -631,6 +705,14 @@ def test_repr_evaluates_back(value):
     assert repr(back) == repr(value)
     assert hash(back) == hash(value)
     assert [type(x) for x in (back.mean, back.std, back.low, back.high)] == [float] * 4
+
+
+def test_repr_of_bounds():
+    """Only the bounds that are not the default are named."""
+    assert repr(fi.truncated_normal(bounds="std")) == "TruncatedNormal(mean=0.0, std=1.0, low=-2.0, high=2.0)"
+    text = "TruncatedNormal(mean=0.0, std=1.0, low=-2.0, high=2.0, bounds='absolute')"
+    assert repr(fi.truncated_normal(bounds="absolute")) == text
+    assert fi.truncated_normal(bounds="absolute") != fi.truncated_normal()
 
 
 NAN = math.nan
@@ -662,6 +744,30 @@ BEYOND = math.nextafter(1e8, INF)
             {"low": -INF, "high": -BEYOND},
             ValueError,
             "[low, high] must reach within 1e+08 of 0; got low=-inf, high=-100000000.00000001",
+        ),
+        ({"bounds": None}, TypeError, "bounds must be one of std, absolute; got None"),
+        (
+            {"bounds": "absolut"},
+            ValueError,
+            "bounds must be one of std, absolute; got 'absolut' (did you mean 'absolute'?)",
+        ),
+        ({"low": 2, "bounds": "absolute"}, ValueError, "low must be less than high; got low=2.0, high=2.0"),
+        (
+            {"mean": 1.0, "std": 1e-9, "low": 2.0, "high": INF, "bounds": "absolute"},
+            ValueError,
+            "[low, high] must reach within 1e+08 of the mean, in std; got low=2.0, high=inf, mean=1.0, std=1e-09",
+        ),
+        (
+            {"std": 1e-300, "low": -1e300, "high": -1e200, "bounds": "absolute"},
+            ValueError,
+            "[low, high] must reach within 1e+08 of the mean, in std; "
+            "got low=-1e+300, high=-1e+200, mean=0.0, std=1e-300",
+        ),
+        (
+            {"mean": 1e7, "low": 0.0, "high": 1e-10, "bounds": "absolute"},
+            ValueError,
+            "[low, high] must be wide enough to tell its ends apart in std; "
+            "got low=0.0, high=1e-10, mean=10000000.0, std=1.0",
         ),
     ],
 )
@@ -700,6 +806,12 @@ def test_errors(arguments, error, text):
             "float64",
             "[mean + low std, mean + high std] must hold a float64; "
             "got TruncatedNormal(mean=0.1, std=1e-20, low=0.5, high=2.0)",
+        ),
+        (
+            {"low": 0.1, "high": 0.1000000001, "bounds": "absolute"},
+            "float32",
+            "[low, high] must hold a float32; "
+            "got TruncatedNormal(mean=0.0, std=1.0, low=0.1, high=0.1000000001, bounds='absolute')",
         ),
     ],
 )
