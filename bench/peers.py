@@ -64,6 +64,20 @@ def torch_kaiming_normal(out):
     return lambda: kaiming_normal_(tensor, nonlinearity="relu")
 
 
+def torch_orthogonal(out):
+    """On as many threads as NumPy's own products of matrices use: all."""
+    tensor = torch_tensor(out)
+    import torch
+    from torch.nn.init import orthogonal_
+
+    def run():
+        torch.set_num_threads(os.cpu_count() or 1)
+        orthogonal_(tensor)
+        torch.set_num_threads(1)
+
+    return run
+
+
 def torch_model(recipe, manifest):
     """New tensors for every entry of `manifest`, all float32, filled by what torch.nn.init has for `recipe`'s rules."""
     import torch

@@ -222,6 +222,19 @@ def instruction_sets(buffer):
     ]
 
 
+def orthogonal():
+    """Rows: products of matrices, on all processors."""
+    return [
+        compare(
+            f"orthogonal float32 {rows} x {columns} / PyTorch",
+            np.ones((rows, columns), np.float32),
+            fastinit("orthogonal"),
+            peers.torch_orthogonal,
+        )
+        for rows, columns in ((256, 256), (1024, 1024), (4096, 1024))
+    ]
+
+
 def models():
     """Whole models in fresh memory, against the same rules by torch.nn.init."""
     rows = []
@@ -374,7 +387,7 @@ def main():
     small_rows = small()
     thread_rows, thread_text = threads(buffer)
     part_rows = [row for dtype in ("float32", "float64") for row in parts(buffer, dtype)]
-    rows += [*mkl_rows, *small_rows, *thread_rows]
+    rows += [*mkl_rows, *small_rows, *thread_rows, *orthogonal()]
     isa_rows = instruction_sets(buffer)
     model_table = models()
     plot(buffer, path.with_suffix(".svg"))

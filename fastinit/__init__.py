@@ -34,6 +34,7 @@ from .modern import (
     tfixup_embedding,
     wang_init,
 )
+from .orthogonal import DeltaOrthogonal, Orthogonal, delta_orthogonal, orthogonal
 from .recipes import Recipe, load_manifest, load_recipe
 from .strategies import (
     VarianceScaling,
@@ -69,12 +70,14 @@ __all__ = [
     "ICNR",
     "Bilinear",
     "Constant",
+    "DeltaOrthogonal",
     "Hadamard",
     "Identity",
     "LSTMBias",
     "MambaALog",
     "MambaDtBias",
     "Normal",
+    "Orthogonal",
     "OverFan",
     "Recipe",
     "Sparse",
@@ -89,6 +92,7 @@ __all__ = [
     "deepnorm",
     "deepnorm_alpha",
     "deepnorm_beta",
+    "delta_orthogonal",
     "dirac",
     "embedding_normal",
     "eye",
@@ -123,6 +127,7 @@ __all__ = [
     "mup",
     "normal",
     "ones",
+    "orthogonal",
     "random",
     "scaled_normal",
     "show_config",

@@ -63,6 +63,8 @@ EQUIVALENTS = {
     "eye": Peers("eye_(w)", "", "Identity()"),
     "dirac": Peers("dirac_(w)", "", ""),
     "sparse": Peers("sparse_(w, 0.9)", "", ""),
+    "orthogonal": Peers("orthogonal_(w)", "orthogonal()", "Orthogonal()"),
+    "delta_orthogonal": Peers("", "delta_orthogonal()", ""),
 }
 
 _HEADERS = ("name", "draws", "parameters", "paper", "PyTorch", "JAX", "Keras")

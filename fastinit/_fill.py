@@ -13,7 +13,7 @@ import numpy as np
 
 from . import _checks, _config, _kernels, _parts
 from ._fans import Fans
-from .distributions import Constant, Distribution, Finish
+from .distributions import Constant, Distribution, Finish, Whole
 from .strategies import Strategy, as_strategy
 from .structured import Diagonal
 
@@ -34,6 +34,7 @@ class Plan(NamedTuple):
     kind: int
     parameters: tuple[float, ...]
     finish: Finish | None = None
+    whole: Whole | None = None
 
 
 @functools.lru_cache(maxsize=4096, typed=True)
@@ -60,10 +61,11 @@ def plan(
         if dtype.kind == "c":
             law, drawn = _law_of_parts(distribution, shape, dtype), _real_dtype(dtype)
         kernel, parameters = law.kernel(drawn)
-        finish = law.finish(drawn)
+        finish, whole = law.finish(drawn), law.whole(drawn)
         if dtype.kind == "c" and isinstance(law, Constant) and law.value:
             finish = _make_real
-        return Plan(distribution, _kernels.KINDS[kernel, _DTYPES[drawn]], parameters, finish)
+        kind = _kernels.KINDS[kernel, _DTYPES[drawn if whole is None else whole.dtype]]
+        return Plan(distribution, kind, parameters, finish, whole)
 
 
 def _law_of_parts(distribution: Distribution, shape: tuple[int, ...], dtype: np.dtype) -> Distribution:
@@ -221,6 +223,9 @@ def _draw(
     """Draw the whole or, where it is given, a part or a span of a tensor into `out`."""
     if planned is None:
         return
+    if planned.whole is not None:
+        _draw_whole(out, planned, planned.whole, part, seed, stream, threads)
+        return
     start, steps = (0, None) if part is None else (part.start, part.steps)
     memory = out
     if out.dtype.kind == "c":  # the real tensor of one more axis: real parts first
@@ -231,6 +236,36 @@ def _draw(
         part = _parts.part(..., out.shape) if part is None else part
         for box, ranges in part.boxes(np.asarray(out)):
             planned.finish(box, ranges, seed, stream)
+
+
+def _draw_whole(
+    out: np.ndarray,
+    planned: Plan,
+    whole: Whole,
+    part: _parts.Part | _parts.Span | None,
+    seed: int,
+    stream: int,
+    threads: int,
+) -> None:
+    """Make a whole tensor, and only then write what is asked for into `out`."""
+    drawn = np.empty(whole.shape, whole.dtype)
+    _kernels.fill(drawn, planned.kind, planned.parameters, seed, stream, 0, threads)
+    with _kernels.default_float_environment(), np.errstate(all="ignore"):
+        made = whole.made(drawn)
+        part = _parts.part(..., out.shape) if part is None else part
+        for box, ranges in part.boxes(np.asarray(out)):
+            box[...] = made[tuple(slice(coordinates[0], coordinates[-1] + 1) for coordinates in ranges)]
+
+
+def _check_part(
+    planned: Plan | None, part: _parts.Part, shape: tuple[int, ...], index: Any, initialization: Any
+) -> None:
+    """Refuse a part of what can only be drawn whole."""
+    if planned is not None and planned.whole is not None and part.ranges != tuple(map(range, shape)):
+        raise ValueError(
+            f"index must be None for {as_strategy(initialization)!r}: every element depends on all others, so draw the "
+            f"whole and slice it; got {index!r}"
+        )
 
 
 def initialize(
@@ -286,6 +321,8 @@ def initialize(
     shape, dtype = as_shape(shape), as_dtype(dtype)
     part = None if index is None else _parts.part(index, shape)
     planned = checked_plan(initialization, shape, dtype, layout, fan_in, fan_out, groups)
+    if part is not None:
+        _check_part(planned, part, shape, index, initialization)
     out_shape = shape if part is None else part.shape
     threads = as_threads(threads, math.prod(out_shape))
     stream, seed = as_stream(stream), as_seed(seed)  # the seed last: a generator gives nothing away on an error
@@ -311,7 +348,8 @@ def fill(
     """Fill an array with initialized weights, in place.
 
     Each element is a pure function of (seed, stream, its C-order position in the tensor, what is drawn): the same on
-    every machine, with any number of threads, in memory of any layout.
+    every machine, with any number of threads, in memory of any layout. (Only what is `orthogonal` is drawn whole or
+    not at all, and is the same on another machine to rounding.)
 
     Complex weights of a shape are the real ones of that shape and a last axis of 2, the real part first. Each part has
     half the variance that is asked for, so that E|w|^2 is the variance of a real weight; bounds are narrowed by sqrt(2)
@@ -334,7 +372,7 @@ def fill(
         A letter for each axis: `o` output, `i` input, `b` a batch of separate matrices (experts, heads), any other
         letter or `...` the receptive field. "oi..." is PyTorch's, "...io" Keras's and JAX's, "io..." a transposed
         convolution's, "...bo" a depthwise kernel's (h, w, channels, multiplier). Only strategies that depend on fan,
-        and identities, look at it.
+        identities and orthogonal matrices look at it.
     fan_in, fan_out : int, optional
         Overrule what layout and shape say, as where a transposed convolution's stride keeps inputs from an output.
     groups : int
@@ -378,6 +416,8 @@ def fill(
     if shape is not None or index is not None:
         part, whole = _part_of(shape, index, whole)
     planned = checked_plan(initialization, whole, array.dtype, layout, fan_in, fan_out, groups)
+    if part is not None:
+        _check_part(planned, part, whole, index, initialization)
     threads = as_threads(threads, array.size)
     stream, seed = as_stream(stream), as_seed(seed)
     _draw(array, planned, part, seed, stream, threads)

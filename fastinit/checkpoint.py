@@ -73,6 +73,9 @@ def save(
 ) -> Report:
     """Draw a whole model into a .safetensors file, a span at a time: a model of any size needs 32 MiB of memory.
 
+    A tensor that can only be drawn whole, an `orthogonal` one, is held in memory whole while it is written, and on
+    another machine it is the same to rounding only.
+
     The file is a pure function of (seed, manifest, recipe, dtype, this package's version), whatever the manifest's
     order. Its metadata holds the seed. It appears under its name when it is complete and on disk; if anything goes
     wrong before that, what was there stays as it was.
@@ -147,6 +150,7 @@ def save(
                 done += span.nbytes
                 if progress is not None:
                     progress(done, total)
+                del span  # the next tensor may need the memory
             reports.append(
                 TensorReport(
                     tensor.name,
@@ -188,7 +192,12 @@ def _header(tensors: list[PlannedTensor]) -> bytes:
 
 
 def _spans(tensor: PlannedTensor, buffer: np.ndarray) -> Iterator[np.ndarray]:
-    """The tensor's values in C order, in spans that each replace the one before in `buffer`."""
+    """The tensor's values in C order, in spans that each replace the one before in `buffer`.
+
+    A tensor that can only be drawn whole is one span, in memory of its own.
+    """
+    if tensor.plan is not None and tensor.plan.whole is not None:
+        buffer = np.empty(tensor.nbytes, np.uint8)
     capacity = buffer.size // tensor.dtype.itemsize
     for start in range(0, tensor.size, max(capacity, 1)):
         count = min(capacity, tensor.size - start)

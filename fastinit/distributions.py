@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -21,6 +21,14 @@ if TYPE_CHECKING:
 Finish: TypeAlias = Callable[[np.ndarray, tuple[range, ...], int, int], None]
 
 _SQRT_HALF = 0.7071067811865476
+
+
+class Whole(NamedTuple):
+    """A tensor each of whose elements depends on all others: `made` of an array that the kernel draws."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    made: Callable[[np.ndarray], np.ndarray]
 
 
 class Distribution:
@@ -44,6 +52,10 @@ class Distribution:
 
     def halved(self) -> Distribution | None:
         """The law of the real and of the imaginary part of a complex weight: half the variance; None if it has none."""
+        return None
+
+    def whole(self, dtype: np.dtype) -> Whole | None:
+        """What the tensor is made of, if it can only be made as a whole; None for most."""
         return None
 
 

@@ -11,6 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 from . import _checks, _kernels
 from ._fans import Fans, Nonlinearity, squared_gain
 from .distributions import Constant, Distribution, Normal, TruncatedNormal, Uniform
+from .orthogonal import delta_orthogonal, orthogonal
 from .structured import dirac, eye, identity, sparse
 
 
@@ -475,6 +476,8 @@ _MAKERS: dict[str, Callable[..., Strategy]] = {
     "identity": identity,
     "dirac": dirac,
     "sparse": sparse,
+    "orthogonal": orthogonal,
+    "delta_orthogonal": delta_orthogonal,
 }
 
 
