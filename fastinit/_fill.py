@@ -64,7 +64,7 @@ def plan(
         finish, whole = law.finish(drawn), law.whole(drawn)
         if dtype.kind == "c" and isinstance(law, Constant) and law.value:
             finish = _make_real
-        kind = _kernels.KINDS[kernel, _DTYPES[drawn if whole is None else whole.dtype]]
+        kind = _kernels.KINDS[kernel, _DTYPES[drawn if whole is None else _real_dtype(whole.dtype)]]
         return Plan(distribution, kind, parameters, finish, whole)
 
 
@@ -81,8 +81,13 @@ def _law_of_parts(distribution: Distribution, shape: tuple[int, ...], dtype: np.
 
 
 def _real_dtype(dtype: np.dtype) -> np.dtype:
-    """The dtype of the real and of the imaginary part of numbers of a complex `dtype`."""
-    return np.dtype(f"f{dtype.itemsize // 2}")
+    """The dtype of the real and of the imaginary part of numbers of a complex `dtype`; a real one itself."""
+    return np.dtype(f"f{dtype.itemsize // 2}") if dtype.kind == "c" else dtype
+
+
+def _real_view(array: np.ndarray) -> np.ndarray:
+    """A complex array as the real one of one more axis, of length 2; a real one itself."""
+    return np.asarray(array)[..., None].view(_real_dtype(array.dtype)) if array.dtype.kind == "c" else array
 
 
 def _make_real(box: np.ndarray, ranges: tuple[range, ...], seed: int, stream: int) -> None:
@@ -227,11 +232,9 @@ def _draw(
         _draw_whole(out, planned, planned.whole, part, seed, stream, threads)
         return
     start, steps = (0, None) if part is None else (part.start, part.steps)
-    memory = out
     if out.dtype.kind == "c":  # the real tensor of one more axis: real parts first
-        memory = np.asarray(out)[..., None].view(_real_dtype(out.dtype))
         start, steps = 2 * start, None if steps is None else (*(2 * step for step in steps), 1)
-    _kernels.fill(memory, planned.kind, planned.parameters, seed, stream, start, threads, None, steps)
+    _kernels.fill(_real_view(out), planned.kind, planned.parameters, seed, stream, start, threads, None, steps)
     if planned.finish is not None:
         part = _parts.part(..., out.shape) if part is None else part
         for box, ranges in part.boxes(np.asarray(out)):
@@ -249,7 +252,7 @@ def _draw_whole(
 ) -> None:
     """Make a whole tensor, and only then write what is asked for into `out`."""
     drawn = np.empty(whole.shape, whole.dtype)
-    _kernels.fill(drawn, planned.kind, planned.parameters, seed, stream, 0, threads)
+    _kernels.fill(_real_view(drawn), planned.kind, planned.parameters, seed, stream, 0, threads)
     with _kernels.default_float_environment(), np.errstate(all="ignore"):
         made = whole.made(drawn)
         part = _parts.part(..., out.shape) if part is None else part
@@ -353,7 +356,8 @@ def fill(
 
     Complex weights of a shape are the real ones of that shape and a last axis of 2, the real part first. Each part has
     half the variance that is asked for, so that E|w|^2 is the variance of a real weight; bounds are narrowed by sqrt(2)
-    likewise. The law must be one of mean 0, and its bounds symmetric. Constants and identities are real.
+    likewise. The law must be one of mean 0, and its bounds symmetric. Constants and identities are real,
+    orthogonal matrices unitary.
 
     Parameters
     ----------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
 
@@ -34,6 +35,11 @@ class Haar(_OfShape):
     batch: tuple[int, ...]
     centre: tuple[tuple[int, int], ...]
     gain: float
+    unitary: bool = False
+
+    def halved(self) -> Haar:
+        """The law of complex matrices, unitary ones, which are made of complex normals of any variance."""
+        return dataclasses.replace(self, unitary=True)
 
     def _matrix(self) -> tuple[int, int]:
         """The number of rows and of columns."""
@@ -51,7 +57,8 @@ class Haar(_OfShape):
 
     def whole(self, dtype: np.dtype) -> Whole:
         drawn = tuple(n for axis, n in enumerate(self.shape) if axis not in dict(self.centre))
-        return Whole(drawn, _computed(dtype), self._made)
+        computed = _computed(dtype)
+        return Whole(drawn, np.result_type(computed, np.complex64) if self.unitary else computed, self._made)
 
     def _made(self, normals: np.ndarray) -> np.ndarray:
         """The weight made of as many normals as the matrices have elements, whose memory it may take."""
@@ -77,7 +84,9 @@ class Haar(_OfShape):
 
 
 def _haar(normals: np.ndarray) -> np.ndarray:
-    """Matrices with orthonormal rows, or columns if they have fewer, made of matrices of independent normals; float64.
+    """Matrices with orthonormal rows, or columns if they have fewer, made of matrices of independent normals.
+
+    In float64, or in complex128 of complex normals; ' is the conjugate transpose.
 
     What the QR decomposition of normals gives, if the diagonal of R is made positive (Mezzadri 2007), but without
     decomposing: each of Householder's reflections acts on a column that those before it have left normal and
@@ -86,29 +95,38 @@ def _haar(normals: np.ndarray) -> np.ndarray:
     I - V'TV, T the inverse of the upper triangle of VV' with halved diagonal (Puglisi 1992).
     """
     tall = normals.shape[1] > normals.shape[2]
-    q = np.array(normals.swapaxes(1, 2) if tall else normals, np.float64, order="C")  # orthonormal rows are to come
+    double = np.result_type(normals, np.float64)
+    q = np.array(normals.swapaxes(1, 2) if tall else normals, double, order="C")  # orthonormal rows are to come
     n = q.shape[1]
     for k in reversed(range(0, n, _BLOCK)):
         v = q[:, k : k + _BLOCK, k:].copy()
         i = np.arange(v.shape[1])
         v[..., : len(i)] = np.triu(v[..., : len(i)])
-        norm = np.sqrt(np.einsum("...ij,...ij->...i", v, v))
+        norm = np.sqrt(np.einsum("...ij,...ij->...i", v, v.conj()).real)
         nothing = norm == 0  # a single normal may be 0: take 1, as for any other positive number
         v[:, i, i] += nothing
         norm += nothing
-        sign = np.copysign(1.0, v[:, i, i])
+        sign = _sign(v[:, i, i])
         v[:, i, i] += sign * norm
         v /= np.sqrt(norm * np.abs(v[:, i, i]))[..., None]
-        t = np.triu(v @ v.swapaxes(1, 2))
+        t = np.triu(v @ v.swapaxes(1, 2).conj())
         t[:, i, i] /= 2
-        w = (np.linalg.inv(t) @ v).swapaxes(1, 2)
+        w = (np.linalg.inv(t) @ v).swapaxes(1, 2).conj()
         q[:, k : k + _BLOCK] = 0
         q[:, k + i, k + i] = -sign  # R's diagonal would have these signs
         for start in range(k, n, _STRIP):
             strip = q[:, start : start + _STRIP, k:]
             strip -= (strip @ w) @ v
-    np.clip(q, -1, 1, out=q)  # rounding may step past
+    reals = q.view(np.float64)
+    np.clip(reals, -1, 1, out=reals)  # rounding may step past
     return q.swapaxes(1, 2) if tall else q
+
+
+def _sign(numbers: np.ndarray) -> np.ndarray:
+    """Of real numbers, also that of a zero; of complex ones the phase, 1 for a zero."""
+    some = numbers + (numbers == 0)
+    sign: np.ndarray = some / np.abs(some) if np.iscomplexobj(numbers) else np.copysign(1.0, numbers)
+    return sign
 
 
 # ---- strategies ----
@@ -204,9 +222,9 @@ def orthogonal(gain: float = 1.0) -> Orthogonal:
 
     The rows of the matrix lie along the axis `o`, its columns along all other axes in C order, but there is one
     independent matrix for each coordinate of `b`. If it has as many columns as rows or more, its rows are orthonormal,
-    W W' = gain^2 I; else its columns, W' W = gain^2 I. It is Haar distributed: no direction is preferred. Groups are
-    not looked at, and `i` is an axis like others. In layout "oi..." this is PyTorch's `orthogonal_`, in "...io" JAX's
-    `orthogonal` and Keras's `Orthogonal`.
+    W W' = gain^2 I; else its columns, W' W = gain^2 I. (In complex dtypes it is unitary, W' the conjugate transpose.)
+    It is Haar distributed: no direction is preferred. Groups are not looked at, and `i` is an axis like others. In
+    layout "oi..." this is PyTorch's `orthogonal_`, in "...io" JAX's `orthogonal` and Keras's `Orthogonal`.
 
     Each element depends on all others. So `index` cannot ask for a part, and drawing takes memory for a float32 tensor
     some five times over. The normals that a matrix is made of are a pure function of (seed, stream) on every machine,

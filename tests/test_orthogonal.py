@@ -26,12 +26,13 @@ def same(got, expected):
 
 
 def matrices(weight, layout):
-    """The weight as float64 matrices: a stack, o, all the rest."""
+    """The weight as float64 or complex128 matrices: a stack, o, all the rest."""
     before, ellipsis, after = layout.partition("...")
     letters = before + "." * (weight.ndim - len(before) - len(after) if ellipsis else 0) + after
     batch = [axis for axis, letter in enumerate(letters) if letter == "b"]
     rest = [axis for axis, letter in enumerate(letters) if letter not in "ob"]
-    turned = weight.transpose(*batch, letters.index("o"), *rest).astype(np.float64)
+    double = np.complex128 if np.iscomplexobj(weight) else np.float64
+    turned = weight.transpose(*batch, letters.index("o"), *rest).astype(double)
     count, rows = math.prod(turned.shape[: len(batch)]), turned.shape[len(batch)]
     return turned.reshape(count, rows, -1)
 
@@ -509,7 +510,8 @@ ERRORS = [
         (4, 4),
         fi.orthogonal().resolve(Fans((4, 5))),
         {},
-        "shape must be (4, 5), that of Haar(shape=(4, 5), row=0, batch=(), centre=(), gain=1.0); got (4, 4)",
+        "shape must be (4, 5), that of Haar(shape=(4, 5), row=0, batch=(), centre=(), gain=1.0, unitary=False); "
+        "got (4, 4)",
     ),
 ]
 
@@ -527,3 +529,79 @@ def test_gains_that_cannot_be(make):
         with pytest.raises(error) as raised:
             make(gain)
         assert str(raised.value) == f"gain must be a finite number; got {gain!r}"
+
+
+# ---- complex weights: unitary matrices ----
+
+UNITARY = [((1, 1), "oi"), ((5, 5), "oi"), ((3, 9), "oi"), ((9, 3), "oi"), ((257, 300), "oi"), ((300, 130), "oi")]
+UNITARY += [((2, 7, 7), "boi"), ((3, 3, 8, 16), "...io")]
+complex_dtypes = pytest.mark.parametrize("dtype", ["complex64", "complex128"])
+
+
+def unitary_oracle(normals):
+    """One reflection at a time, each a matrix of its own: unitary rows of a wide matrix of complex normals."""
+    n, m = normals.shape
+    q = np.eye(n, m, dtype=np.complex128)
+    for k in reversed(range(n)):
+        x = np.zeros(m, np.complex128)
+        x[k:] = normals[k, k:]
+        phase = x[k] / abs(x[k])
+        x[k] += phase * np.linalg.norm(x)
+        reflection = np.eye(m) - 2 * np.outer(x.conj(), x) / np.vdot(x, x).real
+        q[k, k] = -phase
+        q = q @ reflection
+    return q
+
+
+@complex_dtypes
+@pytest.mark.parametrize(("shape", "layout"), UNITARY)
+def test_complex_matrices_are_unitary(shape, layout, dtype):
+    weight = fi.initialize(shape, "orthogonal", seed=1, stream="w", dtype=dtype, layout=layout)
+    assert weight.dtype == dtype
+    for matrix in matrices(weight, layout):
+        rows, columns = matrix.shape
+        square = matrix @ matrix.conj().T if rows <= columns else matrix.conj().T @ matrix
+        assert np.abs(square - np.eye(len(square))).max() <= tolerance(weight.real.dtype.name, 2 * max(rows, columns))
+
+
+@complex_dtypes
+@pytest.mark.parametrize("shape", [(1, 1), (5, 5), (3, 9), (9, 3), (40, 130), (260, 140)])
+def test_complex_reflections_one_at_a_time(shape, dtype):
+    """Of the normals that the real tensor of one more axis holds."""
+    weight = fi.initialize(shape, "orthogonal", seed=1, stream="w", dtype=dtype)
+    drawn = fi.initialize((*shape, 2), "normal", seed=1, stream="w", dtype=weight.real.dtype).astype(np.float64)
+    normals = drawn[..., 0] + 1j * drawn[..., 1]
+    expected = unitary_oracle(normals) if shape[0] <= shape[1] else unitary_oracle(normals.T).T
+    rounding = np.finfo(dtype).eps * np.abs(expected)
+    assert (
+        np.abs(weight - expected) <= rounding + 4 * (max(shape) + 1) * EPS
+    ).all()  # a complex product rounds 4 times
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 5])
+def test_the_law_of_unitary_matrices(n):
+    """E|q|^2 = 1 / n, E|q|^4 = 2 / (n (n + 1)), E q^2 = 0 and E|tr Q|^2 = 1, within 5 sigma."""
+    count = 40_000
+    q = fi.initialize((count, n, n), "orthogonal", seed=2, stream="unitary", dtype="complex128", layout="boi")
+    square = np.abs(q) ** 2
+    traces = np.abs(np.trace(q, axis1=1, axis2=2)) ** 2
+    for sample, mean in ((square, 1 / n), (square**2, 2 / (n * (n + 1))), ((q**2).real, 0), ((q * q.conj()).imag, 0)):
+        spread = sample.std(axis=0).max()
+        assert np.abs(sample.mean(axis=0) - mean).max() <= 5 * spread / math.sqrt(count) + 1e-12
+    assert abs(traces.mean() - 1) <= 5 * traces.std() / math.sqrt(count) + 1e-12
+
+
+def test_a_complex_delta():
+    weight = fi.initialize((6, 4, 3, 3), fi.delta_orthogonal(2.0), seed=1, dtype="complex64")
+    centre = weight[:, :, 1, 1].astype(np.complex128)
+    assert np.abs(centre.conj().T @ centre / 4 - np.eye(4)).max() <= tolerance("float32", 12)
+    weight[:, :, 1, 1] = 0
+    assert not weight.any()
+
+
+def test_complex_normals_that_are_0():
+    """A first element of 0 has no phase: 1 is taken."""
+    normals = np.zeros((1, 2, 3), np.complex128)
+    normals[0, 0] = [0, 3j, 4]
+    q = importlib.import_module("fastinit.orthogonal")._haar(normals)[0]
+    assert np.abs(q @ q.conj().T - np.eye(2)).max() <= 6 * EPS
