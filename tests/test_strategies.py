@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 import fastinit as fi
 from fastinit._fans import Fans
+from fastinit.strategies import _MAKERS
 
 from . import reference
 from .helpers import DTYPES, NEEDED, draw
@@ -547,3 +548,29 @@ def test_draws_break_the_symmetry(initialization):
     history, losses = train(initialization, initialization)
     assert [distinct_units(w1) for w1 in history] == [8] * len(history)
     assert losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize("name", fi.available())
+def test_every_name_has_a_value_that_can_be_read_back_and_a_formula(name):
+    strategy = fi.get(name, **NEEDED.get(name, {}))
+    namespace = {**vars(fi), "inf": math.inf}
+    assert eval(repr(strategy), namespace) == strategy
+    assert hash(strategy) == hash(eval(repr(strategy), namespace))
+    maker = _MAKERS[name]
+    assert maker.__doc__
+    assert ">>>" in maker.__doc__
+
+
+@pytest.mark.parametrize("name", fi.available())
+@pytest.mark.parametrize("layout", ["oi...", "...io", "io...", "boi", "o"])
+def test_every_name_and_shape_gives_numbers_or_says_what_is_wrong(name, layout):
+    """Whatever the shape, no NaN and no ZeroDivisionError."""
+    strategy = fi.get(name, **NEEDED.get(name, {}))
+    for shape in [(), (1,), (5,), (0,), (1, 1), (3, 8), (8, 3), (0, 3), (4, 4, 4), (8, 4, 3, 3), (2, 1, 1, 1, 8)]:
+        try:
+            weight = fi.initialize(shape, strategy, seed=1, stream=name, layout=layout)
+        except ValueError as error:
+            assert " must " in str(error)  # noqa: PT017
+        else:
+            assert weight.shape == shape
+            assert np.isfinite(weight).all()
