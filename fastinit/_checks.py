@@ -44,6 +44,15 @@ def real(argument: str, value: Any, *, least: float | None = None, finite: bool 
         return number or 0.0
 
 
+def positive(argument: str, value: Any) -> float:
+    """`value` as a finite float above 0."""
+    number = real(argument, value)
+    with _kernels.default_float_environment():
+        if number <= 0:
+            raise ValueError(f"{argument} must be positive; got {number!r}")
+    return number
+
+
 def choice(argument: str, value: Any, allowed: Iterable[str]) -> str:
     """`value`, one of the names in `allowed`; the error names the nearest."""
     names = list(allowed)

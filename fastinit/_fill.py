@@ -15,7 +15,6 @@ from . import _checks, _config, _kernels, _parts
 from ._fans import Fans
 from .distributions import Constant, Distribution, Finish, Whole
 from .strategies import Strategy, as_strategy
-from .structured import Diagonal
 
 Array = TypeVar("Array")
 Seed: TypeAlias = int | np.integer | np.random.Generator | np.random.SeedSequence | None
@@ -72,8 +71,6 @@ def _law_of_parts(distribution: Distribution, shape: tuple[int, ...], dtype: np.
     """What the real and the imaginary part of complex weights are drawn from; what is not random stays real."""
     if math.prod(shape) >= 2**62 or len(shape) > 63:
         raise ValueError(f"shape must have at most 63 axes and fewer than 2^62 elements for {dtype}; got {shape}")
-    if isinstance(distribution, Constant | Diagonal):
-        return distribution
     half = distribution.halved()
     if half is None:
         raise TypeError(f"dtype must be real for {distribution!r}; got {dtype}")

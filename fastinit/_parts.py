@@ -86,25 +86,32 @@ def part(index: Any, shape: tuple[int, ...]) -> Part:
     at = next(i for i, entry in enumerate(entries) if isinstance(entry, EllipsisType))
     entries[at : at + 1] = [slice(None)] * (len(shape) - given)
 
-    ranges, kept, steps = [], [], []
-    start, stride = 0, math.prod(shape)
+    ranges, kept = [], []
     for axis, (entry, n) in enumerate(zip(entries, shape, strict=True)):
-        stride = stride // n if n else 0
         if isinstance(entry, slice):
             try:
                 coordinates = range(*entry.indices(n))
             except (TypeError, ValueError) as error:
                 raise type(error)(f"index must be made of {_RULE}; got {index!r}: {error}") from None
-            kept.append(len(coordinates))
-            steps.append(coordinates.step * stride if len(coordinates) > 1 else 1)
+            kept.append(axis)
         else:
             k = _position(entry, n, axis, index)
             coordinates = range(k, k + 1)
         ranges.append(coordinates)
-        start += coordinates.start * stride
-    if 0 in kept:
-        start = 0
-    return Part(tuple(kept), start, tuple(steps), tuple(ranges))
+    start, steps = place(tuple(ranges), shape)
+    return Part(tuple(len(ranges[axis]) for axis in kept), start, tuple(steps[axis] for axis in kept), tuple(ranges))
+
+
+def place(ranges: tuple[range, ...], shape: tuple[int, ...]) -> tuple[int, tuple[int, ...]]:
+    """Where the elements at these coordinates are: the number of the first, and how far apart they lie on each axis."""
+    if not all(ranges):  # none
+        return 0, (1,) * len(ranges)
+    start, stride, steps = 0, math.prod(shape), []
+    for coordinates, n in zip(ranges, shape, strict=True):
+        stride //= n
+        start += coordinates[0] * stride
+        steps.append(coordinates.step * stride if len(coordinates) > 1 else 1)
+    return start, tuple(steps)
 
 
 def _position(entry: Any, n: int, axis: int, index: Any) -> int:

@@ -13,7 +13,7 @@ import numpy as np
 from . import _checks, _kernels
 from ._fans import Fans
 from .distributions import Distribution, Finish, _representable
-from .structured import Identity, _array, _OfShape
+from .structured import Identity, _array, _OverZeros
 
 #: How many elements are computed at once.
 PIECE = 2**16
@@ -22,7 +22,7 @@ PIECE = 2**16
 
 
 @dataclass(frozen=True)
-class OfCoordinates(_OfShape):
+class OfCoordinates(_OverZeros):
     """`scale` times a function of the coordinates.
 
     `function` takes an array of int64 for each axis, which broadcast against each other, and gives float64 that
@@ -39,7 +39,7 @@ class OfCoordinates(_OfShape):
 
     def kernel(self, dtype: np.dtype) -> tuple[str, tuple[float, ...]]:
         _representable("value", self.scale, dtype)
-        return "constant", (0.0,)
+        return super().kernel(dtype)
 
     def finish(self, dtype: np.dtype) -> Finish:
         return self._write
@@ -133,13 +133,13 @@ def _within(axis: int, start: int, stop: int, *coordinates: np.ndarray) -> np.nd
 
 def _log_next(axis: int, *coordinates: np.ndarray) -> np.ndarray:
     at = coordinates[axis]
-    return np.array([_log(n + 1) for n in at.ravel().tolist()]).reshape(at.shape)
+    return np.array([log(n + 1) for n in at.ravel().tolist()]).reshape(at.shape)
 
 
 @functools.lru_cache(maxsize=2**16)
-def _log(n: int) -> float:
-    """The double nearest to log(n), on any machine: libraries' own logarithms differ in the last bit."""
-    return float(decimal.Context(prec=40).ln(decimal.Decimal(n)))
+def log(x: float) -> float:
+    """The double nearest to log(x), on any machine: libraries' own logarithms differ in the last bit."""
+    return float(decimal.Context(prec=40).ln(decimal.Decimal(x)))
 
 
 # ---- strategies ----

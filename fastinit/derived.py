@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import decimal
 import functools
 import math
 from dataclasses import dataclass
@@ -11,12 +10,12 @@ from fractions import Fraction
 
 import numpy as np
 
-from . import _checks, _kernels
+from . import _checks, _kernels, _parts
 from ._fans import Fans
-from .coordinates import pieces
+from .coordinates import log, pieces
 from .distributions import Distribution, Finish, Uniform, _computed, _greatest, _least
 from .strategies import Strategy, as_strategy
-from .structured import _array, _OfShape
+from .structured import _array, _OverZeros
 
 
 class Source:
@@ -26,17 +25,12 @@ class Source:
         kernel, self.parameters = law.kernel(dtype)
         self.kind = _kernels.KINDS[kernel, dtype.name]
         self.finish = law.finish(dtype)
-        self.dtype = dtype
-        self.strides = [math.prod(shape[axis + 1 :]) for axis in range(len(shape))]
+        self.shape, self.dtype = shape, dtype
 
     def draw(self, ranges: tuple[range, ...], seed: int, stream: int) -> np.ndarray:
         """The elements at these coordinates, none of whose ranges is empty."""
         out = np.empty([len(coordinates) for coordinates in ranges], self.dtype)
-        start = sum(coordinates[0] * stride for coordinates, stride in zip(ranges, self.strides, strict=True))
-        steps = tuple(
-            coordinates.step * stride if len(coordinates) > 1 else 1
-            for coordinates, stride in zip(ranges, self.strides, strict=True)
-        )
+        start, steps = _parts.place(ranges, self.shape)
         _kernels.fill(out, self.kind, self.parameters, seed, stream, start, 1, None, steps)
         if self.finish is not None:
             self.finish(out, ranges, seed, stream)
@@ -47,7 +41,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Copies(_OfShape):
+class Copies(_OverZeros):
     """`copies` consecutive coordinates along `axis` hold the same as one of a smaller tensor drawn from `law`."""
 
     law: Distribution
@@ -56,9 +50,6 @@ class Copies(_OfShape):
 
     def moments(self) -> tuple[float, float]:
         return self.law.moments()
-
-    def kernel(self, dtype: np.dtype) -> tuple[str, tuple[float, ...]]:
-        return "constant", (0.0,)
 
     def finish(self, dtype: np.dtype) -> Finish:
         shape = list(self.shape)
@@ -79,7 +70,7 @@ class Copies(_OfShape):
 
 
 @dataclass(frozen=True)
-class InverseSoftplus(_OfShape):
+class InverseSoftplus(_OverZeros):
     """log(exp(t) - 1) of t = max(exp(x), floor), x ~ U[log(low), log(high)): softplus gives t back."""
 
     low: float
@@ -94,16 +85,13 @@ class InverseSoftplus(_OfShape):
         y = _inverse_softplus(x)
         return float(y.mean()), float(y.std())
 
-    def kernel(self, dtype: np.dtype) -> tuple[str, tuple[float, ...]]:
-        return "constant", (0.0,)
-
     def finish(self, dtype: np.dtype) -> Finish:
-        least, most = (float(_inverse_softplus(np.array(_log(max(t, self.floor))))) for t in (self.low, self.high))
+        least, most = (float(_inverse_softplus(np.array(log(max(t, self.floor))))) for t in (self.low, self.high))
         bounds = _least(least, dtype), _greatest(most, dtype)
         if bounds[0] > bounds[1]:
             raise ValueError(f"[dt_min, dt_max) must hold the softplus of a {dtype}; got {self.low!r}, {self.high!r}")
-        source = Source(Uniform(_log(self.low), _log(self.high)), self.shape, _computed(dtype))
-        floor = _log(self.floor) if self.floor else -math.inf
+        source = Source(Uniform(log(self.low), log(self.high)), self.shape, _computed(dtype))
+        floor = log(self.floor) if self.floor else -math.inf
         return functools.partial(self._write, source, floor, bounds)
 
     def _write(
@@ -121,11 +109,6 @@ class InverseSoftplus(_OfShape):
             with _kernels.default_float_environment():
                 values = _inverse_softplus(np.maximum(x.astype(np.float64), floor))
                 piece[...] = np.clip(values, *bounds).astype(source.dtype)
-
-
-def _log(x: float) -> float:
-    """The double nearest to log(x), on any machine."""
-    return float(decimal.Context(prec=40).ln(decimal.Decimal(x)))
 
 
 #: B_2k / (2k (2k)!), k = 1 .. 9, B the Bernoulli numbers: the series of log((e^t - 1) / t) - t / 2 in powers of t^2.
@@ -147,19 +130,11 @@ def _inverse_softplus(x: np.ndarray) -> np.ndarray:
     return np.asarray(x + (t / 2 + sum_))
 
 
-#: log(2) in two: the first has so few bits that its multiples here are exact.
-_LOG_2 = (
-    float.fromhex("0x1.62e42feep-1"),
-    float.fromhex("0x1.a39ef35793c76p-33"),
-)
-
-
 def _exp(x: np.ndarray) -> np.ndarray:
     """exp(x) = 2^k exp(r), abs(r) <= log(2) / 2, by Taylor's series; x in [-700, 0]."""
+    high, low = float.fromhex("0x1.62e42feep-1"), float.fromhex("0x1.a39ef35793c76p-33")  # log(2); k * high is exact
     k = np.rint(x * 1.4426950408889634)
-    r = (
-        x - k * 0.693147180369123816490
-    ) - k * 1.90821492927058770002e-10  # log(2) in two, of which k * the first is exact
+    r = (x - k * high) - k * low
     power = np.ones_like(r)
     for n in range(14, 0, -1):
         power = 1 + r * power / n

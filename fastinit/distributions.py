@@ -51,7 +51,10 @@ class Distribution:
         return None
 
     def halved(self) -> Distribution | None:
-        """The law of the real and of the imaginary part of a complex weight: half the variance; None if it has none."""
+        """The law of the real and of the imaginary part of a complex weight: half the variance; None if it has none.
+
+        What is not random is its own, and stays real.
+        """
         return None
 
     def whole(self, dtype: np.dtype) -> Whole | None:
@@ -123,6 +126,9 @@ class Constant(Distribution):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "value", _checks.real("value", self.value))
+
+    def halved(self) -> Distribution | None:
+        return self
 
     def moments(self) -> tuple[float, float]:
         return self.value, 0.0

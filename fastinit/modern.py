@@ -33,13 +33,6 @@ def _in_default_environment(function: Callable[P, T]) -> Callable[P, T]:
     return run
 
 
-def _positive(argument: str, value: float) -> float:
-    number = _checks.real(argument, value)
-    if number <= 0:
-        raise ValueError(f"{argument} must be positive; got {number!r}")
-    return number
-
-
 def _count(argument: str, value: int, least: int = 1) -> int:
     return _checks.integer(argument, value, least=least, most=2**53)
 
@@ -136,7 +129,7 @@ def cutoff_normal(std: float = 0.02, cutoff: float = 3.0) -> TruncatedNormal:
     >>> cutoff_normal()
     TruncatedNormal(mean=0.0, std=0.02, low=-3.0, high=3.0)
     """
-    cutoff = _positive("cutoff", cutoff)
+    cutoff = _checks.positive("cutoff", cutoff)
     return TruncatedNormal(0.0, std, -cutoff, cutoff)
 
 
@@ -368,7 +361,7 @@ def mup(
     OverFan(distribution=Normal(mean=0.0, std=32.0), power=1.0, mode='fan_in')
     """
     _checks.choice("role", role, ("input", "hidden", "output"))
-    std = _positive("std", std)
+    std = _checks.positive("std", std)
     if isinstance(table, bool) or table not in (3, 8):
         raise ValueError(f"table must be 3 or 8; got {table!r}")
     if role == "input" or (role == "output" and table == 8):
@@ -629,7 +622,7 @@ def siren(omega_0: float = 30.0, *, first: bool = False) -> VarianceScaling | Ov
     >>> siren(omega_0=2.0)
     VarianceScaling(scale=0.5, mode='fan_in', distribution='uniform')
     """
-    omega_0 = _positive("omega_0", omega_0)
+    omega_0 = _checks.positive("omega_0", omega_0)
     if not isinstance(first, bool):
         raise TypeError(f"first must be True or False; got {first!r}")
     if first:

@@ -54,10 +54,7 @@ class VarianceScaling:
     distribution: str = "normal"
 
     def __post_init__(self) -> None:
-        scale = _checks.real("scale", self.scale)
-        if scale <= 0:
-            raise ValueError(f"scale must be positive; got {scale!r}")
-        object.__setattr__(self, "scale", scale)
+        object.__setattr__(self, "scale", _checks.positive("scale", self.scale))
         _checks.choice("mode", self.mode, ("fan_in", "fan_out", "fan_avg", "fan_geo_avg"))
         _checks.choice("distribution", self.distribution, ("normal", "uniform", "truncated_normal"))
 
@@ -83,9 +80,7 @@ def _scale(gain: float | None, nonlinearity: Nonlinearity | None, negative_slope
     if gain is not None:
         if nonlinearity is not None or negative_slope is not None:
             raise ValueError(f"gain must be None where nonlinearity or negative_slope is given; got {gain!r}")
-        number = _checks.real("gain", gain)
-        if number <= 0:
-            raise ValueError(f"gain must be positive; got {number!r}")
+        number = _checks.positive("gain", gain)
         with _kernels.default_float_environment():
             return number * number
     if nonlinearity is None and negative_slope is not None:

@@ -28,8 +28,15 @@ class _OfShape(Distribution):
         return self
 
 
+class _OverZeros(_OfShape):
+    """A law that `finish` writes, where the kernel has drawn zeros."""
+
+    def kernel(self, dtype: np.dtype) -> tuple[str, tuple[float, ...]]:
+        return "constant", (0.0,)
+
+
 @dataclass(frozen=True)
-class Diagonal(_OfShape):
+class Diagonal(_OverZeros):
     """`value` where the coordinate along `column` is that along `row` modulo `period`, else 0.
 
     `centre` has pairs (axis, coordinate): anywhere else along these axes there are zeros alone.
@@ -41,6 +48,9 @@ class Diagonal(_OfShape):
     centre: tuple[tuple[int, int], ...]
     value: float
 
+    def halved(self) -> Diagonal:
+        return self
+
     def moments(self) -> tuple[float, float]:
         rows, columns = self.shape[self.row], self.shape[self.column]
         elements = rows * columns * math.prod(self.shape[axis] for axis, _ in self.centre)
@@ -50,7 +60,7 @@ class Diagonal(_OfShape):
 
     def kernel(self, dtype: np.dtype) -> tuple[str, tuple[float, ...]]:
         _representable("gain", self.value, dtype)
-        return "constant", (0.0,)
+        return super().kernel(dtype)
 
     def finish(self, dtype: np.dtype) -> Finish:
         return functools.partial(self._write, dtype.type(_nearest(self.value, dtype)))
