@@ -79,6 +79,16 @@ class Fans:
             return None
         return before + "." * between + after
 
+    def letters_with(self, needed: str, owner: object) -> str:
+        """The letters of the shape's axes, those that `owner`, a strategy, has need of among them."""
+        letters = self.letters
+        if letters is None:
+            raise ValueError(f"shape must have an axis for each letter of layout {self.layout!r}; got {self.shape}")
+        if not set(needed) <= set(letters):
+            axes = " and ".join(f"an {letter!r}" for letter in needed)
+            raise ValueError(f"layout must name {axes} axis for {owner!r}; got {self.layout!r}")
+        return letters
+
     def _from_shape(self, axis: str) -> int:
         letters = self.letters
         argument = "fan_in" if axis == "i" else "fan_out"

@@ -172,12 +172,8 @@ class ICNR:
 
     def resolve(self, fans: Fans) -> Copies:
         """The law of a weight of this shape and layout."""
-        letters, shape, copies = fans.letters, list(fans.shape), self.scale**2
-        if letters is None:
-            raise ValueError(f"shape must have an axis for each letter of layout {fans.layout!r}; got {fans.shape}")
-        if "o" not in letters:
-            raise ValueError(f"layout must name an 'o' axis for {self!r}; got {fans.layout!r}")
-        axis = letters.index("o")
+        shape, copies = list(fans.shape), self.scale**2
+        axis = fans.letters_with("o", self).index("o")
         shape[axis], rest = divmod(shape[axis], copies)
         if rest:
             where = f"{fans.shape} in layout {fans.layout!r}"

@@ -141,15 +141,6 @@ class _Scaled:
     def __post_init__(self) -> None:
         object.__setattr__(self, "gain", _checks.real("gain", self.gain))
 
-    def _letters(self, fans: Fans) -> str:
-        """The letters of the shape's axes, an `o` among them."""
-        letters = fans.letters
-        if letters is None:
-            raise ValueError(f"shape must have an axis for each letter of layout {fans.layout!r}; got {fans.shape}")
-        if "o" not in letters:
-            raise ValueError(f"layout must name an 'o' axis for {self!r}; got {fans.layout!r}")
-        return letters
-
 
 def _batch(letters: str) -> tuple[int, ...]:
     return tuple(axis for axis, letter in enumerate(letters) if letter == "b")
@@ -174,7 +165,7 @@ class Orthogonal(_Scaled):
 
     def resolve(self, fans: Fans) -> Haar:
         """The law of a weight of this shape and layout."""
-        letters = self._letters(fans)
+        letters = fans.letters_with("o", self)
         if not letters.replace("b", "").replace("o", "", 1):
             raise ValueError(
                 f"shape must have at least 2 axes, 'b' aside, for {self!r}; "
@@ -202,10 +193,9 @@ class DeltaOrthogonal(_Scaled):
 
     def resolve(self, fans: Fans) -> Haar:
         """The law of a weight of this shape and layout."""
-        letters = self._letters(fans)
+        letters = fans.letters_with("o", self)
         where = f"shape {fans.shape} in layout {fans.layout!r}"
-        if "i" not in letters:
-            raise ValueError(f"layout must name an 'i' axis for {self!r}; got {fans.layout!r}")
+        fans.letters_with("i", self)
         centre = tuple((axis, (fans.shape[axis] - 1) // 2) for axis, x in enumerate(letters) if x not in "oib")
         if not 1 <= len(centre) <= 3:
             raise ValueError(f"shape must have 1 to 3 receptive axes for {self!r}; got {where}")

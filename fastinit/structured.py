@@ -171,11 +171,7 @@ class Identity:
 
     def resolve(self, fans: Fans) -> Diagonal:
         """The law of a weight of this shape, layout and number of groups."""
-        letters, where = fans.letters, f"shape {fans.shape} in layout {fans.layout!r}"
-        if letters is None:
-            raise ValueError(f"shape must have an axis for each letter of layout {fans.layout!r}; got {fans.shape}")
-        if "o" not in letters or "i" not in letters:
-            raise ValueError(f"layout must name an 'o' and an 'i' axis for {self!r}; got {fans.layout!r}")
+        letters, where = fans.letters_with("oi", self), f"shape {fans.shape} in layout {fans.layout!r}"
         centre = tuple((axis, fans.shape[axis] // 2) for axis, letter in enumerate(letters) if letter not in "oib")
         if centre and not self.receptive:
             raise ValueError(f"shape must have no axes but 'o', 'i' and 'b' for eye: use dirac; got {where}")
