@@ -32,7 +32,7 @@ setup(
     ext_modules=[
         Extension(
             "fastinit._kernels",
-            sources=["fastinit/_kernels.pyx", "src_c/isa.c", "src_c/part.c", "src_c/parallel.c"],
+            sources=["fastinit/_kernels.pyx", "src_c/isa.c", "src_c/part.c", "src_c/parallel.c", "src_c/memory.c"],
             depends=sorted(p.as_posix() for p in Path("src_c").iterdir()),
             include_dirs=["src_c"],
             define_macros=[("Py_LIMITED_API", "0x030B0000"), ("CYTHON_LIMITED_API", "1")] if limited_api else [],

@@ -47,6 +47,8 @@ cdef extern from "fastinit.h":
     fi_float_state fi_float_default() noexcept nogil
     void fi_float_restore(fi_float_state state) noexcept nogil
 
+    void fi_prefer_huge_pages(void *memory, size_t bytes) noexcept nogil
+
     ctypedef struct fi_axis:
         uint64_t count
         int64_t step
@@ -135,6 +137,17 @@ def fill(out, int kind, tuple parameters, uint64_t seed, uint64_t stream, uint64
             fi_fill(with_isa, kind, &draw, &part, threads, check_signals, NULL)
     finally:
         PyBuffer_Release(&view)
+
+
+def prefer_huge_pages(out):
+    """Ask for huge pages below `out`, a C-contiguous writable buffer that is about to be touched for the first time.
+
+    NumPy does so for its own arrays.
+    """
+    cdef Py_buffer view
+    PyObject_GetBuffer(out, &view, PyBUF_WRITABLE | PyBUF_STRIDES)
+    fi_prefer_huge_pages(view.buf, view.len)
+    PyBuffer_Release(&view)
 
 
 def words(uint64_t seed, uint64_t stream, uint64_t block, int tiles=1, str isa=None):

@@ -284,13 +284,22 @@ def plan_model(
 ) -> list[PlannedTensor]:
     """Every tensor of a model ready to be drawn, in the manifest's order; every error comes from here."""
     infos = load_manifest(manifest)
-    rules = recipe.match(infos)
     one_dtype = None if dtype is None else as_dtype(dtype, real=True)
+    tensors = {
+        name: (info["shape"], DTYPES[info["dtype"]] if one_dtype is None else one_dtype) for name, info in infos.items()
+    }
+    return plan_tensors(recipe, tensors, seed=seed, threads=threads)
+
+
+def plan_tensors(
+    recipe: Recipe, tensors: Mapping[str, tuple[tuple[int, ...], Any]], *, seed: Seed, threads: int | None
+) -> list[PlannedTensor]:
+    """Tensors of these shapes and dtypes ready to be drawn."""
+    rules = recipe.match(tensors)
     plans = {}
-    for name, info in infos.items():
+    for name, (shape, dtype) in tensors.items():
         with _about(name):
-            rule, shape = rules[name], info["shape"]
-            own_dtype = as_dtype(DTYPES[info["dtype"]]) if one_dtype is None else one_dtype
+            rule, own_dtype = rules[name], as_dtype(dtype)
             planned = checked_plan(rule.strategy, shape, own_dtype, rule.layout, rule.fan_in, rule.fan_out, rule.groups)
             plans[name] = shape, own_dtype, rule.strategy, planned
     most_threads = {name: as_threads(threads, math.prod(shape)) for name, (shape, *_) in plans.items()}

@@ -76,6 +76,9 @@ typedef union {
 fi_float_state fi_float_default(void);
 void fi_float_restore(fi_float_state state);
 
+/* Asks for huge pages below memory that is about to be touched for the first time: a tenth of the faults, or fewer. */
+void fi_prefer_huge_pages(void *memory, size_t bytes);
+
 /* Called on the caller's thread several times a second; a non-zero answer stops the fill. */
 typedef int fi_check(void *context);
 

@@ -1,0 +1,678 @@
+"""PyTorch's own idiom over the same core: `torch.nn.init`'s names, unchanged model code, modules, sharded parameters.
+
+The values of a call are those of the core for a seed that the call takes from PyTorch's generator: one 64-bit word, by
+``random_`` of an int64 tensor. So `torch.manual_seed` decides them, as ever, but neither the processor, the number of
+threads, the device nor the number of processes does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import itertools
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+try:
+    import torch
+except ImportError as error:
+    raise ImportError('fastinit.torch needs PyTorch: pip install "fastinit[torch]"') from error
+from torch import nn
+from torch.autograd.graph import increment_version
+from torch.nn.init import calculate_gain, constant_, ones_, zeros_
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from . import _kernels, _parts
+from ._fill import Plan, Seed, _draw, _overlaps, as_dtype, as_seed, as_threads, checked_plan
+from .distributions import Constant, Normal, TruncatedNormal, Uniform
+from .recipes import PathOrName, Recipe, load_recipe, plan_tensors
+from .strategies import Strategy, get
+
+__all__ = [
+    "accelerate",
+    "calculate_gain",
+    "constant",
+    "constant_",
+    "dirac",
+    "dirac_",
+    "eye",
+    "eye_",
+    "initialize",
+    "kaiming_normal",
+    "kaiming_normal_",
+    "kaiming_uniform",
+    "kaiming_uniform_",
+    "normal",
+    "normal_",
+    "ones_",
+    "orthogonal",
+    "orthogonal_",
+    "sparse",
+    "sparse_",
+    "trunc_normal_",
+    "uniform",
+    "uniform_",
+    "xavier_normal",
+    "xavier_normal_",
+    "xavier_uniform",
+    "xavier_uniform_",
+    "zeros_",
+]
+
+#: The least bytes that PyTorch's allocator is asked huge pages for: as NumPy does for its own arrays.
+_HUGE = 2**22
+
+
+# ---- tensors: where their memory is, and which part of a whole it holds ----
+
+
+@functools.cache
+def _numpy_dtype(dtype: torch.dtype) -> np.dtype:
+    return as_dtype(str(dtype).removeprefix("torch."))
+
+
+def _distributed(module: str, name: str) -> Any:
+    """A class of PyTorch that nothing can be an instance of before its module is loaded, which takes a second."""
+    return getattr(sys.modules.get(f"torch.distributed.{module}"), name, ())
+
+
+def _is_sharded(tensor: torch.Tensor) -> bool:
+    return isinstance(tensor, _distributed("tensor", "DTensor"))
+
+
+def _has_memory(tensor: torch.Tensor) -> bool:
+    """Whether a tensor is a dense one in memory, or sharded: not on the meta device, fake, traced or sparse."""
+    plain = type(tensor).__torch_dispatch__ is torch.Tensor.__torch_dispatch__
+    return (plain or _is_sharded(tensor)) and not tensor.is_meta and tensor.layout is torch.strided
+
+
+def _array(tensor: torch.Tensor) -> np.ndarray | None:
+    """A tensor's memory as an array; None where an array cannot say what is in it, or cannot reach it."""
+    if tensor.device.type != "cpu" or tensor.is_conj() or tensor.is_neg():
+        return None
+    tensor = tensor.detach()
+    if tensor.dtype is torch.bfloat16:
+        array: np.ndarray = tensor.view(torch.int16).numpy().view(_numpy_dtype(torch.bfloat16))
+    else:
+        array = tensor.numpy()
+    return array if array.flags.c_contiguous or not _overlaps(array) else None
+
+
+def _fill_memory(
+    tensor: torch.Tensor, planned: Plan | None, part: _parts.Part | None, seed: int, stream: int, threads: int | None
+) -> None:
+    """Draw a whole or a part of it into a tensor, by way of pinned memory if it is another device's."""
+    array, host = _array(tensor), None
+    if array is None:
+        host = torch.empty(tensor.shape, dtype=tensor.dtype, device="cpu", pin_memory=tensor.is_cuda)
+        array = _array(host)
+        assert array is not None
+    if array.nbytes >= _HUGE and array.flags.c_contiguous:
+        _kernels.prefer_huge_pages(array)
+    _draw(array, planned, part, seed, stream, as_threads(threads, array.size))
+    if host is not None:
+        tensor.copy_(host)
+
+
+def _pieces(tensor: torch.Tensor) -> list[tuple[torch.Tensor, _parts.Part | None]]:
+    """The tensors in this process's memory that a tensor is made of, and which part each holds; None is all of it."""
+    if not _is_sharded(tensor):
+        return [(tensor, None)]
+    with torch.no_grad():
+        local = tensor.to_local()
+        runs = _runs(tensor)
+        lengths = tuple(sum(map(len, axis)) for axis in runs)
+        if tuple(local.shape) != lengths and (local.numel() or 0 not in lengths):
+            rule = f"the shape {lengths} that {tensor.placements} gives it"
+            raise ValueError(f"local tensor must have {rule}; got {tuple(local.shape)}")
+        pieces: list[tuple[torch.Tensor, _parts.Part | None]] = []
+        for cell in itertools.product(*map(_placed, runs)):
+            here, ranges = tuple(place for place, _ in cell), tuple(run for _, run in cell)
+            start, steps = _parts.place(ranges, tuple(tensor.shape))
+            pieces.append((local[here], _parts.Part(tuple(map(len, ranges)), start, steps, ranges)))
+        return pieces
+
+
+def _runs(tensor: Any) -> list[list[range]]:
+    """The coordinates of the whole that this process's shard of a DTensor has, an axis each, in the shard's order.
+
+    A placement cuts an axis as `torch.chunk` does. One made by tensor parallelism under data parallelism cuts each of
+    `split_factor` chunks so, and takes a piece of each.
+    """
+    mesh, runs = tensor.device_mesh, [[range(n)] for n in tensor.shape]
+    mine = mesh.get_coordinate()
+    if mine is None:
+        return [[] for _ in runs]
+    for dimension, placement in enumerate(tensor.placements):
+        if placement.is_replicate():
+            continue
+        if not hasattr(placement, "dim"):
+            raise ValueError(
+                f"placements must be Shard or Replicate; got {placement}, a sum over processes: redistribute it first"
+            )
+        chunks = getattr(placement, "split_factor", 1)
+        whole = runs[placement.dim]
+        runs[placement.dim] = [
+            run
+            for i in range(chunks)
+            for run in _chunk(_chunk(whole, chunks, i), mesh.size(dimension), mine[dimension])
+        ]
+    return runs
+
+
+def _chunk(runs: list[range], chunks: int, i: int) -> list[range]:
+    """The i-th of as many chunks, all of one length but the last ones, which may be shorter or empty."""
+    length = -(-sum(map(len, runs)) // chunks)
+    start, stop, chunk = i * length, (i + 1) * length, []
+    for run in runs:
+        chunk.append(run[max(start, 0) : max(stop, 0)])
+        start, stop = start - len(run), stop - len(run)
+    return [run for run in chunk if run]
+
+
+def _placed(runs: list[range]) -> list[tuple[slice, range]]:
+    """Where in the shard each run of an axis is."""
+    ends = itertools.accumulate(map(len, runs))
+    return [(slice(end - len(run), end), run) for run, end in zip(runs, ends, strict=True)]
+
+
+def _fill(tensor: torch.Tensor, planned: Plan | None, seed: int) -> None:
+    for memory, part in _pieces(tensor):
+        _fill_memory(memory, planned, part, seed, 0, None)
+
+
+def _changed(tensor: torch.Tensor) -> None:
+    """Tell autograd that a tensor's memory was written."""
+    if not tensor.is_inference():
+        increment_version(tensor)
+
+
+# ---- the names of torch.nn.init ----
+
+_torch_trunc_normal_ = nn.init._no_grad_trunc_normal_
+#: PyTorch's own functions, for what is not drawn here, and to say what is wrong with a call.
+_TORCH: dict[str, Callable[..., Any]] = {
+    name: getattr(nn.init, name) for name in nn.init.__all__ if name.endswith("_")
+} | {"trunc_normal_": _torch_trunc_normal_}
+#: What those checks draw from, so that they use up nobody's numbers.
+_scratch = torch.Generator(device="cpu")
+
+
+def _xavier(name: str, gain: float) -> Strategy:
+    return get(name, gain=gain) if gain else Constant(0.0)
+
+
+def _kaiming(name: str, a: float, mode: str, nonlinearity: str) -> Strategy:
+    slope = {"negative_slope": a} if nonlinearity == "leaky_relu" else {}
+    return get(name, nonlinearity=nonlinearity, mode=mode.lower(), **slope)
+
+
+#: What each draws, of its arguments in PyTorch's order.
+_STRATEGIES: dict[str, Callable[..., Strategy]] = {
+    "uniform_": lambda a, b: Uniform(a, b) if a != b else Constant(a),
+    "normal_": Normal,
+    "trunc_normal_": lambda mean, std, a, b: TruncatedNormal(mean, std, a, b, "absolute") if a != b else Constant(a),
+    "eye_": lambda: get("eye"),
+    "dirac_": lambda groups: get("dirac"),
+    "xavier_uniform_": functools.partial(_xavier, "xavier_uniform"),
+    "xavier_normal_": functools.partial(_xavier, "xavier_normal"),
+    "kaiming_uniform_": functools.partial(_kaiming, "kaiming_uniform"),
+    "kaiming_normal_": functools.partial(_kaiming, "kaiming_normal"),
+    "orthogonal_": lambda gain: get("orthogonal", gain=gain),
+    "sparse_": lambda sparsity, std: get("sparse", sparsity=sparsity, std=std),
+}
+
+
+@functools.lru_cache(maxsize=4096)
+def _planned(name: str, arguments: tuple[Any, ...], shape: tuple[int, ...], dtype: torch.dtype) -> Plan | None:
+    """What a function of `torch.nn.init` draws into a tensor; where PyTorch raises an error, so does this."""
+    _TORCH[name](torch.empty(shape, dtype=dtype, device="meta"), *arguments)
+    one = torch.empty([1] * len(shape), dtype=dtype, device="cpu")
+    if name == "sparse_":
+        one.normal_(0, arguments[1], generator=_scratch)
+    elif name == "trunc_normal_" and arguments[1] and _is_far(*arguments):
+        one.uniform_(*arguments[2:], generator=_scratch)  # its own would warn, too
+    elif name not in ("eye_", "dirac_", "orthogonal_"):
+        _TORCH[name](one, *arguments, generator=_scratch)
+    groups = arguments[0] if name == "dirac_" else 1
+    return checked_plan(_STRATEGIES[name](*arguments), tuple(shape), _numpy_dtype(dtype), "oi...", None, None, groups)
+
+
+_REAL = {torch.float32, torch.float64, torch.float16, torch.bfloat16}
+_COMPLEX = {torch.complex64, torch.complex128}
+
+
+def _is_ours(name: str, tensor: torch.Tensor) -> bool:
+    """Whether there is anything here to draw; PyTorch itself knows what to do, or to say, where not.
+
+    Its `uniform_` draws both parts of complex numbers from [a, b), as nothing here does.
+    """
+    drawn = tensor.dtype in _REAL or (tensor.dtype in _COMPLEX and name != "uniform_")
+    return _has_memory(tensor) and drawn and tensor.numel() > 0
+
+
+def _word(generator: torch.Generator | None) -> int:
+    """64 bits of a generator of PyTorch's; of its default one for the CPU, whatever the device, where there is none."""
+    device = "cpu" if generator is None else generator.device
+    word = torch.empty((), dtype=torch.int64, device=device).random_(-(2**63), None, generator=generator)
+    return int(word.item()) % 2**64
+
+
+def _init(name: str, tensor: torch.Tensor, *arguments: Any, **random: torch.Generator | None) -> torch.Tensor:
+    """Do what the function of `torch.nn.init` does; a random one has a `generator`."""
+    if not _is_ours(name, tensor):
+        return _TORCH[name](tensor, *arguments, **random)
+    if torch.Tensor in map(type, arguments):
+        arguments = tuple(a.item() if isinstance(a, torch.Tensor) else a for a in arguments)
+    planned = _planned(name, arguments, tensor.shape, tensor.dtype)
+    _fill(tensor, planned, _word(**random) if random else 0)
+    _changed(tensor)
+    return tensor
+
+
+def uniform_(
+    tensor: torch.Tensor, a: float = 0.0, b: float = 1.0, generator: torch.Generator | None = None
+) -> torch.Tensor:
+    """Fill a tensor with U[a, b), in place.
+
+    As all functions of this module that are named as in `torch.nn.init`, it has that one's arguments, errors and
+    warnings, and returns the tensor. The values are ``fastinit.fill(..., seed=word)``, the word one of the generator's:
+    any shape, strides and number of threads draw the same, and a `DTensor` the whole's, of which each process fills
+    its own part, if all processes' generators are in the same state.
+
+    Parameters
+    ----------
+    tensor : torch.Tensor
+        Of float32, float64, float16 or bfloat16; of any strides, requiring gradients or not. Complex ones are as in
+        `fastinit.fill`, with the variance that is asked for, but here, where PyTorch draws both parts from [a, b).
+        Another device's tensor is drawn in (pinned) main memory and copied: a seed gives the same on any. On the meta
+        device nothing is done.
+    a, b : float
+        The bounds. No value lies outside [a, b) in any dtype.
+    generator : torch.Generator, optional
+        Gives the call's seed; by default PyTorch's own for the CPU, which `torch.manual_seed` seeds.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from fastinit.torch import uniform_
+    >>> uniform_(torch.empty(2, 3), generator=torch.Generator().manual_seed(42)).shape
+    torch.Size([2, 3])
+    """
+    return _init("uniform_", tensor, a, b, generator=generator)
+
+
+def normal_(
+    tensor: torch.Tensor, mean: float = 0.0, std: float = 1.0, generator: torch.Generator | None = None
+) -> torch.Tensor:
+    """Fill a tensor with N(mean, std^2), in place; see `uniform_` and `fastinit.normal`."""
+    return _init("normal_", tensor, mean, std, generator=generator)
+
+
+def trunc_normal_(
+    tensor: torch.Tensor,
+    mean: float = 0.0,
+    std: float = 1.0,
+    a: float = -2.0,
+    b: float = 2.0,
+    generator: torch.Generator | None = None,
+) -> torch.Tensor:
+    """Fill a tensor with N(mean, std^2) cut off outside [a, b], in place; see `uniform_`, `fastinit.truncated_normal`.
+
+    By the inverse distribution function, which is right wherever the bounds are; PyTorch's warning about a mean far
+    outside of them is given all the same.
+    """
+    if _is_ours("trunc_normal_", tensor):
+        _warn_if_far(mean, std, a, b)
+    return _init("trunc_normal_", tensor, mean, std, a, b, generator=generator)
+
+
+def _is_far(mean: float, std: float, a: float, b: float) -> bool:
+    return mean < a - 2 * std or mean > b + 2 * std
+
+
+def _warn_if_far(mean: float, std: float, a: float, b: float) -> None:
+    if _is_far(mean, std, a, b):
+        warnings.warn(
+            "mean is more than 2 std from [a, b] in nn.init.trunc_normal_. "
+            "The distribution of values may be incorrect.",
+            stacklevel=3,
+        )
+
+
+def eye_(tensor: torch.Tensor) -> torch.Tensor:
+    """Fill a matrix with the identity, in place; see `uniform_` and `fastinit.eye`."""
+    return _init("eye_", tensor)
+
+
+def dirac_(tensor: torch.Tensor, groups: int = 1) -> torch.Tensor:
+    """Fill a convolution's weight with Dirac's delta, in place; see `uniform_` and `fastinit.dirac`."""
+    return _init("dirac_", tensor, groups)
+
+
+def xavier_uniform_(tensor: torch.Tensor, gain: float = 1.0, generator: torch.Generator | None = None) -> torch.Tensor:
+    """Fill a tensor by Xavier's uniform rule, in place; see `uniform_` and `fastinit.xavier_uniform`."""
+    return _init("xavier_uniform_", tensor, gain, generator=generator)
+
+
+def xavier_normal_(tensor: torch.Tensor, gain: float = 1.0, generator: torch.Generator | None = None) -> torch.Tensor:
+    """Fill a tensor by Xavier's normal rule, in place; see `uniform_` and `fastinit.xavier_normal`."""
+    return _init("xavier_normal_", tensor, gain, generator=generator)
+
+
+def kaiming_uniform_(
+    tensor: torch.Tensor,
+    a: float = 0,
+    mode: str = "fan_in",
+    nonlinearity: str = "leaky_relu",
+    generator: torch.Generator | None = None,
+) -> torch.Tensor:
+    """Fill a tensor by Kaiming He's uniform rule, in place; see `uniform_` and `fastinit.he_uniform`."""
+    return _init("kaiming_uniform_", tensor, a, mode, nonlinearity, generator=generator)
+
+
+def kaiming_normal_(
+    tensor: torch.Tensor,
+    a: float = 0,
+    mode: str = "fan_in",
+    nonlinearity: str = "leaky_relu",
+    generator: torch.Generator | None = None,
+) -> torch.Tensor:
+    """Fill a tensor by Kaiming He's normal rule, in place; see `uniform_` and `fastinit.he_normal`."""
+    return _init("kaiming_normal_", tensor, a, mode, nonlinearity, generator=generator)
+
+
+def orthogonal_(tensor: torch.Tensor, gain: float = 1, generator: torch.Generator | None = None) -> torch.Tensor:
+    """Fill a tensor with a (semi-)orthogonal matrix, in place; see `uniform_` and `fastinit.orthogonal`.
+
+    bfloat16 and float16, too. Every element depends on all others, so each process that has a part draws the whole.
+    """
+    return _init("orthogonal_", tensor, gain, generator=generator)
+
+
+def sparse_(
+    tensor: torch.Tensor, sparsity: float, std: float = 0.01, generator: torch.Generator | None = None
+) -> torch.Tensor:
+    """Fill a matrix with N(0, std^2) and the same number of zeros in each column, in place; see `uniform_`.
+
+    The generator decides where the zeros are, too; see `fastinit.sparse`.
+    """
+    return _init("sparse_", tensor, sparsity, std, generator=generator)
+
+
+def _deprecated(function: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+    """A function under its name before PyTorch 0.4, which `torch.nn.init` still has."""
+    name = function.__name__.removesuffix("_")
+
+    def deprecated_init(*args: Any, **kwargs: Any) -> torch.Tensor:
+        warnings.warn(f"`nn.init.{name}` is now deprecated in favor of `nn.init.{name}_`.", FutureWarning, stacklevel=2)
+        return function(*args, **kwargs)
+
+    deprecated_init.__name__ = deprecated_init.__qualname__ = name
+    deprecated_init.__doc__ = f"`{name}_`, under a name that is deprecated."
+    return deprecated_init
+
+
+uniform = _deprecated(uniform_)
+normal = _deprecated(normal_)
+constant = _deprecated(constant_)
+eye = _deprecated(eye_)
+dirac = _deprecated(dirac_)
+xavier_uniform = _deprecated(xavier_uniform_)
+xavier_normal = _deprecated(xavier_normal_)
+kaiming_uniform = _deprecated(kaiming_uniform_)
+kaiming_normal = _deprecated(kaiming_normal_)
+orthogonal = _deprecated(orthogonal_)
+sparse = _deprecated(sparse_)
+
+
+# ---- unchanged code that builds a model ----
+
+
+@contextlib.contextmanager
+def accelerate(seed: Seed = None) -> Iterator[None]:
+    """A context in which model code, unchanged, draws its weights through the kernels.
+
+    On this thread, `Tensor.uniform_`, `Tensor.normal_`, `torch.rand`, `torch.randn`, their ``_like`` forms and
+    `torch.nn.init.trunc_normal_` are drawn here if they are for the CPU, and so is everything made of them: the
+    defaults of `torch.nn`'s modules, most of `torch.nn.init`. Anything else is PyTorch's own.
+
+    Parameters
+    ----------
+    seed : int, numpy.random.Generator, numpy.random.SeedSequence, optional
+        Seeds a generator for this context, from which every random function of PyTorch for the CPU draws here that is
+        given none. Without it they draw from what they ever do, which `torch.manual_seed` seeds, or a context around.
+        The values depend on the order of the calls; those of `initialize` do not.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `seed` is not one.
+
+    Examples
+    --------
+    >>> import torch, fastinit.torch
+    >>> with fastinit.torch.accelerate(seed=0):
+    ...     layer = torch.nn.Linear(784, 512)
+    >>> bool(layer.weight.abs().max() <= 784**-0.5)
+    True
+    """
+    generator = None if seed is None else torch.Generator(device="cpu").manual_seed(as_seed(seed))
+    with _truncated_normals(), _Accelerated(generator):
+        yield
+
+
+_aten = torch.ops.aten
+_IN_PLACE = {_aten.uniform_.default: "uniform_", _aten.normal_.default: "normal_"}
+#: New tensors: what makes their memory, and what draws into it.
+_NEW = {
+    _aten.rand.default: (torch.empty, _aten.uniform_.default),
+    _aten.rand.generator: (torch.empty, _aten.uniform_.default),
+    _aten.rand_like.default: (torch.empty_like, _aten.uniform_.default),
+    _aten.randn.default: (torch.empty, _aten.normal_.default),
+    _aten.randn.generator: (torch.empty, _aten.normal_.default),
+    _aten.randn_like.default: (torch.empty_like, _aten.normal_.default),
+}
+#: Parameters that a call may leave out, of both functions.
+_DEFAULTS = (0.0, 1.0)
+
+
+class _Accelerated(TorchDispatchMode):  # type: ignore[misc]
+    """Sees every operation of its thread below autograd, where a tensor's version has been counted already."""
+
+    def __init__(self, generator: torch.Generator | None) -> None:
+        super().__init__()
+        self.generator = generator
+
+    def __torch_dispatch__(
+        self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = dict(kwargs or {})
+        if function in _NEW:
+            make, function = _NEW[function]
+            generator = kwargs.pop("generator", None)
+            args, kwargs = (make(*args, **kwargs),), {"generator": generator}
+        if self.generator is not None and kwargs.get("generator") is None:
+            seeded = _seeded(function)
+            if seeded is not None and _is_for_cpu(args, kwargs):
+                function, kwargs["generator"] = seeded, self.generator
+        name = _IN_PLACE.get(function)
+        if name is not None:
+            arguments = (*args[1:], *_DEFAULTS[len(args) - 1 :])
+            if _could_draw(name, args[0], arguments, kwargs.get("generator")):
+                return args[0]
+        return function(*args, **kwargs)
+
+
+@functools.cache
+def _seeded(function: Any) -> Any:
+    """A random function with an argument `generator`, itself or an overload; None if it is not random or has none."""
+    if torch.Tag.nondeterministic_seeded not in function.tags:
+        return None
+    if any(argument.name == "generator" for argument in function._schema.arguments):
+        return function
+    name = function._overloadname
+    return getattr(function.overloadpacket, "generator" if name == "default" else f"{name}_generator", None)
+
+
+def _is_for_cpu(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    device = args[0].device if args and isinstance(args[0], torch.Tensor) else kwargs.get("device")
+    return device is None or device.type == "cpu"
+
+
+def _could_draw(name: str, tensor: torch.Tensor, arguments: tuple[Any, ...], generator: torch.Generator | None) -> bool:
+    """Draw if the kernels can; if not, PyTorch is to do it, or to say why it cannot."""
+    if not _is_ours(name, tensor) or tensor.device.type != "cpu":
+        return False
+    try:
+        planned = _planned(name, arguments, tensor.shape, tensor.dtype)
+    except (ArithmeticError, RuntimeError, TypeError, ValueError):
+        return False
+    _fill(tensor, planned, _word(generator))
+    return True
+
+
+_lock = threading.Lock()
+_contexts = 0
+_of_thread = threading.local()
+
+
+@contextlib.contextmanager
+def _truncated_normals() -> Iterator[None]:
+    """Draw this thread's truncated normals here: in operations they are a loop that says little of what it is for.
+
+    As long as any thread is in such a context, what `torch.nn.init.trunc_normal_` calls is replaced, for all.
+    """
+    global _contexts
+    with _lock:
+        _contexts += 1
+        nn.init._no_grad_trunc_normal_ = _trunc_normal_of_thread
+    _of_thread.contexts = getattr(_of_thread, "contexts", 0) + 1
+    try:
+        yield
+    finally:
+        _of_thread.contexts -= 1
+        with _lock:
+            _contexts -= 1
+            if not _contexts:
+                nn.init._no_grad_trunc_normal_ = _torch_trunc_normal_
+
+
+def _trunc_normal_of_thread(
+    tensor: torch.Tensor, mean: float, std: float, a: float, b: float, generator: torch.Generator | None = None
+) -> torch.Tensor:
+    arguments = (mean, std, a, b)
+    if getattr(_of_thread, "contexts", 0) and _could_draw("trunc_normal_", tensor, arguments, generator):
+        _warn_if_far(*arguments)
+        _changed(tensor)
+        return tensor
+    return _torch_trunc_normal_(tensor, *arguments, generator=generator)
+
+
+# ---- modules ----
+
+
+def initialize(
+    module: nn.Module, recipe: Recipe | PathOrName, *, seed: Seed = None, threads: int | None = None
+) -> nn.Module:
+    """Fill every parameter of a module by a recipe, in place.
+
+    A parameter's stream is its name, so its values depend neither on the order of the parameters nor on the device,
+    and are the same whether the module was built in memory or came from the meta device by `to_empty`, is compiled or
+    wrapped for data parallelism. Of parameters that are sharded (a `DTensor`, as `fully_shard` and tensor parallelism
+    make them), each process fills its own part, of the same whole on any number of processes, with any placements.
+
+    Buffers are left alone: after `to_empty`, the module has to make its own anew.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Its parameters must have memory, and be of a dtype that `fastinit.fill` knows; those that are shared have the
+        name that `named_parameters` gives them. The names that wrappers add count for nothing: a recipe for the module
+        fits the module wrapped by `torch.compile`, `DistributedDataParallel`, `DataParallel` and activation
+        checkpointing.
+    recipe : Recipe, str or path
+        What to draw for which names; what `load_recipe` takes, too.
+    seed : int, numpy.random.Generator, numpy.random.SeedSequence, optional
+        The whole model's seed, the same on every process; by default a word of PyTorch's generator, which
+        `torch.manual_seed` seeds.
+    threads : int, optional
+        As for `fastinit.fill`.
+
+    Returns
+    -------
+    torch.nn.Module
+        `module`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not what it must be, a name matches no rule, or a parameter cannot be drawn, which the error
+        names; nothing is filled then.
+
+    Examples
+    --------
+    >>> import torch, fastinit as fi, fastinit.torch
+    >>> with torch.device("meta"):
+    ...     model = torch.nn.Sequential(torch.nn.Linear(784, 512), torch.nn.ReLU(), torch.nn.Linear(512, 10))
+    >>> recipe = fi.Recipe([("*.bias", "zeros"), ("*.weight", "he")])
+    >>> model = fastinit.torch.initialize(model.to_empty(device="cpu"), recipe, seed=0)
+    >>> w = fi.initialize((512, 784), "he", seed=0, stream="0.weight")
+    >>> bool((model[0].weight.detach().numpy() == w).all())
+    True
+    """
+    if not isinstance(module, nn.Module):
+        raise TypeError(f"module must be a torch.nn.Module; got {module!r}")
+    if not isinstance(recipe, Recipe):
+        recipe = load_recipe(recipe)
+    parameters = _named_parameters(module)
+    for name, parameter in parameters.items():
+        if not _has_memory(parameter):
+            raise ValueError(
+                f"{name}: parameter must be dense and in memory, which module.to_empty(device=...) gives one on the "
+                f"meta device; got a {type(parameter).__name__} on {parameter.device}"
+            )
+    pieces = {name: _pieces(parameter) for name, parameter in parameters.items()}
+    tensors = {name: (tuple(p.shape), str(p.dtype).removeprefix("torch.")) for name, p in parameters.items()}
+    seed = _word(None) if seed is None else seed
+    for tensor in plan_tensors(recipe, tensors, seed=seed, threads=threads):
+        for memory, part in pieces[tensor.name]:
+            _fill_memory(memory, tensor.plan, part, tensor.seed, tensor.stream, tensor.threads)
+        _changed(parameters[tensor.name])
+    return module
+
+
+#: What these call the module that they wrap; `DistributedDataParallel` and `DataParallel` say "module", as a user may.
+_WRAPPED = ("_orig_mod", "_checkpoint_wrapped_module")
+
+
+def _named_parameters(module: nn.Module) -> dict[str, nn.Parameter]:
+    """The parameters under the names that they have where nothing is wrapped, each once."""
+    named: dict[str, nn.Parameter] = {}
+    seen = set()
+    for prefix, part in _named_modules(module, ""):
+        if isinstance(part, _distributed("fsdp", "FullyShardedDataParallel")):
+            raise TypeError(
+                "module must not be wrapped by FullyShardedDataParallel, which flattens parameters: initialize it "
+                "before, or use fully_shard"
+            )
+        if isinstance(part, _distributed("fsdp", "FSDPModule")):
+            part.reshard()  # what is gathered for a forward pass is thrown away after it
+        for name, parameter in part.named_parameters(prefix, recurse=False):
+            if parameter not in seen:
+                seen.add(parameter)
+                named[name] = parameter
+    return named
+
+
+def _named_modules(module: nn.Module, name: str) -> Iterator[tuple[str, nn.Module]]:
+    """A module and all in it, each with its name where nothing is wrapped."""
+    yield name, module
+    for own, child in module.named_children():
+        wraps = own in _WRAPPED or isinstance(module, (nn.DataParallel, nn.parallel.DistributedDataParallel))
+        yield from _named_modules(child, name if wraps else f"{name}.{own}" if name else own)
