@@ -14,17 +14,18 @@ import itertools
 import os
 import platform
 import re
+import subprocess
 import sys
 import time
 from importlib import metadata
 from pathlib import Path
-from statistics import median
 
 import instructions
 import numpy as np
 import peers
 from matplotlib import rcParams
 from matplotlib.figure import Figure
+from measuring import FAIL, QUICK, SECONDS, as_ratio, in_turn, verdict
 
 import fastinit as fi
 from fastinit import _kernels
@@ -35,32 +36,11 @@ CONFIG = fi.show_config("dict")
 PROCESSORS = CONFIG["threads"]["default"]
 DRAWS = ("uniform", "normal", "truncated_normal")
 
-QUICK = "--quick" in sys.argv[1:]
-SECONDS = 0.05 if QUICK else 3.0  # for each comparison
 LARGE = 1 << (22 if QUICK else 24)
 LARGEST = 1 << (22 if QUICK else 26)
 
 
 # ---- measuring ----
-
-
-def in_turn(*calls, rest=0.0, seconds=SECONDS):
-    """The median seconds of each of `calls`, timed in turn, short ones several at a time, `rest` seconds apart."""
-    repeats, times = [], [[] for _ in calls]
-    for call in calls:
-        call()
-        start = time.perf_counter()
-        call()
-        repeats.append(1 if rest else max(1, round(0.002 / (time.perf_counter() - start))))
-    end = time.perf_counter() + seconds
-    while len(times[0]) < 5 or time.perf_counter() < end:
-        for call, repeat, own in zip(calls, repeats, times, strict=True):
-            time.sleep(rest)
-            start = time.perf_counter()
-            for _ in range(repeat):
-                call()
-            own.append((time.perf_counter() - start) / repeat)
-    return [median(own) for own in times]
 
 
 def fastinit(draw, threads=1):
@@ -90,15 +70,6 @@ def compare(what, out, ours, theirs, target=None, rest=0.0):
     return [what, f"{out.size:,}", *per_element, as_ratio(ratio), as_ratio(target), verdict(ratio, target)]
 
 
-def as_ratio(ratio):
-    return "" if ratio is None else f"{ratio:.2f}" if ratio > 0.4 else f"1/{1 / ratio:.3g}"
-
-
-def verdict(value, target):
-    return "" if target is None else "pass" if value <= target else FAIL
-
-
-FAIL = "**FAIL**"
 HEADER = ["what", "elements", "ours, ns/element", "theirs, ns/element", "ours / theirs", "at most", ""]
 
 
@@ -252,6 +223,12 @@ def models():
     return instructions.table(["model", "ours, ms", "torch.nn.init, ms", "ours / theirs"], rows)
 
 
+def frameworks():
+    """The table of bench/frameworks.py, from a process of its own: nothing here has limited its threads."""
+    command = [sys.executable, HERE / "frameworks.py", *(["--quick"] if QUICK else [])]
+    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+
+
 def parts(buffer, dtype):
     """Rows: normals into parts of tensors and arrays of other layouts, against a new contiguous tensor of that size."""
     out, rows = large(buffer, dtype), LARGE // 512
@@ -389,7 +366,7 @@ def main():
     part_rows = [row for dtype in ("float32", "float64") for row in parts(buffer, dtype)]
     rows += [*mkl_rows, *small_rows, *thread_rows, *orthogonal()]
     isa_rows = instruction_sets(buffer)
-    model_table = models()
+    model_table, framework_table = models(), frameworks()
     plot(buffer, path.with_suffix(".svg"))
     print("instructions", file=sys.stderr)
     counted = instructions.markdown()
@@ -397,6 +374,7 @@ def main():
     wall = time.perf_counter() - began[0]
     share = (time.process_time() - began[1]) / wall
     verdicts = [row[-1] for row in rows + part_rows if row[-1] in ("pass", FAIL)]
+    verdicts += re.findall(r"(pass|\*\*FAIL\*\*) \|$", framework_table, re.MULTILINE)
     text = [
         f"# Speed, {date}",
         "Made by `python bench/report.py`. Each row calls both in turn on one thread, unless it says otherwise, and"
@@ -413,7 +391,9 @@ def main():
         "## From which size on do two threads win?",
         thread_text,
         "## Whole models, in new memory",
+        "By the same rules, on one thread; then as the frameworks' own code builds them, on all processors.",
         model_table,
+        framework_table,
         "## Instruction sets",
         instructions.table(HEADER[:5], [row[:5] for row in isa_rows]),
         "## Counted, not timed",

@@ -1,4 +1,4 @@
-"""How long does a whole model in memory take, against torch.nn.init by the same rules?
+"""How long does a whole model take, against torch.nn.init by the same rules, and against the frameworks' own code?
 
     pytest bench/test_models.py
 
@@ -7,8 +7,8 @@ Every tensor is new and float32, so both pay for fresh memory; a model for which
 
 import functools
 import math
-import os
 
+import frameworks
 import peers
 import pytest
 
@@ -16,13 +16,6 @@ import fastinit as fi
 
 RECIPES = {"resnet50": "resnet50", "gpt2": "gpt2", "llama3-1b": "llama3"}
 PROCESSORS = fi.show_config("dict")["threads"]["default"]
-
-
-def available_memory():
-    try:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError):
-        return 0
 
 
 def fastinit(recipe, manifest, threads):
@@ -40,9 +33,25 @@ def torch(recipe, manifest, threads):
 def test_model(benchmark, model, threads, library):
     manifest, recipe = fi.load_manifest(model), fi.load_recipe(RECIPES[model])
     elements = sum(math.prod(info["shape"]) for info in manifest.values())
-    if 5 * elements > available_memory():
+    if 5 * elements > frameworks.available_memory():
         pytest.skip(f"{model} needs {4 * elements:.2g} bytes")
     run = library(recipe, manifest, threads)
     benchmark.group = f"{model}, {elements} float32, {threads} threads"
     benchmark.extra_info["elements"] = elements
     benchmark.pedantic(lambda: run() and None, rounds=3, warmup_rounds=1)  # no result outlives its call
+
+
+@pytest.mark.parametrize("whose", ["fastinit", "theirs"])
+@pytest.mark.parametrize(
+    ("how", "model"), [(how, model) for how, (_, models) in frameworks.ROWS.items() for model in models]
+)
+def test_framework(benchmark, how, model, whose):
+    if not frameworks.fits(model):
+        pytest.skip(f"{model} needs more memory")
+    make, _ = frameworks.ROWS[how]
+    try:
+        ours, theirs = make(model)
+    except ImportError as error:
+        pytest.skip(str(error))
+    benchmark.group = f"{how}, {model}"
+    benchmark.pedantic(ours if whose == "fastinit" else theirs, rounds=3, warmup_rounds=1)

@@ -2,10 +2,7 @@
 
 import contextlib
 import dataclasses
-import importlib
 import pickle
-import sys
-from unittest import mock
 
 import numpy as np
 import pytest
@@ -277,11 +274,3 @@ def test_chunks_that_cannot_be(chunks, error):
         fi.dask.initialize(SHAPE, "he", seed=generator, chunks=chunks)
     assert str(raised.value) == f"chunks must be what dask.array takes for shape (7, 5, 4); got {chunks!r}"
     assert generator.integers(2**62) == np.random.default_rng(0).integers(2**62)  # nothing was taken
-
-
-def test_without_dask():
-    with (
-        mock.patch.dict(sys.modules, {"dask.array": None}),
-        pytest.raises(ImportError, match=r'^fastinit.dask needs dask.array: pip install "fastinit\[dask\]"$'),
-    ):
-        importlib.import_module("fastinit.dask").__spec__.loader.exec_module(fi.dask)

@@ -297,14 +297,6 @@ def test_lengths_of_0():
             fj.he_normal(in_axis=5)(KEY, shape)
 
 
-def test_without_jax(monkeypatch):
-    monkeypatch.delitem(sys.modules, "fastinit.jax")
-    monkeypatch.setitem(sys.modules, "jax", None)
-    with pytest.raises(ImportError) as raised:
-        importlib.import_module("fastinit.jax")
-    assert str(raised.value) == 'fastinit.jax needs JAX: pip install "fastinit[jax]"'
-
-
 # ---- keys ----
 
 

@@ -563,16 +563,6 @@ def test_errors(call, error, text):
     assert str(raised.value).startswith(text)
 
 
-def test_without_keras():
-    with (
-        mock.patch.dict(sys.modules, {"keras": None}),
-        pytest.raises(
-            ImportError, match=r'^fastinit.keras needs Keras and a backend of it: pip install "fastinit\[keras'
-        ),
-    ):
-        fk.__spec__.loader.exec_module(fk)
-
-
 # ---- on many devices ----
 
 

@@ -1,34 +1,61 @@
 """The README's Python runs, a block after another."""
 
+import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from fastinit import _catalog, available, he_normal
+
+from .helpers import peer
+
+README = (Path(__file__).parents[1] / "README.md").read_text()
+CORE, FRAMEWORKS, _ = re.split(r"^(?=## In your framework)|^(?=## What is promised)", README, flags=re.MULTILINE)
+
+
+def blocks(text):
+    return re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
 
 
 def test_readme():
-    text = (Path(__file__).parents[1] / "README.md").read_text()
-    blocks = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    assert blocks
     namespace = {}
-    for block in blocks:
+    for block in blocks(README.replace(FRAMEWORKS, "")):
         exec(block, namespace)
     assert namespace["shard"].shape == (1024, 8192)
 
 
+SECTIONS = {name: blocks(text) for name, text in re.findall(r"^### (\w+)\n(.*?)(?=^### |\Z)", FRAMEWORKS, re.M | re.S)}
+
+
+def test_every_framework_has_its_lines():
+    assert SECTIONS.keys() == {"PyTorch", "JAX", "Keras", "Dask"}
+    assert all(SECTIONS.values())
+
+
+@pytest.mark.parametrize("framework", SECTIONS)
+def test_framework(framework):
+    """Its blocks, one after another, in a process of their own: Keras chooses its backend as it is loaded."""
+    code = "\n".join(SECTIONS[framework])
+    for name in re.findall(r"^import fastinit\.(\w+)$", code, re.MULTILINE):
+        peer(name)
+    environment = os.environ | {"KERAS_BACKEND": "jax"}
+    result = subprocess.run([sys.executable, "-c", code], env=environment, timeout=300, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+
+
 def test_the_tests_it_names_are_there():
     root = Path(__file__).parents[1]
-    named = re.findall(r"`((?:tests|\.ci|bench)/[^`* ]+)`", (root / "README.md").read_text())
+    named = re.findall(r"`((?:tests|\.ci|bench)/[^`* ]+)`", README)
     assert named
     assert [path for path in named if not (root / path).exists()] == []
 
 
 def test_the_table_of_strategies_is_what_the_code_says():
     """`.ci/readme` writes it anew."""
-    text = (Path(__file__).parents[1] / "README.md").read_text()
-    (table,) = re.findall(r"<!-- strategies: .*? -->\n(.*?)<!-- end of strategies -->", text, re.DOTALL)
+    (table,) = re.findall(r"<!-- strategies: .*? -->\n(.*?)<!-- end of strategies -->", README, re.DOTALL)
     assert table == _catalog.markdown()
 
 
