@@ -7,6 +7,7 @@ are the same, and all processors may be used; the frameworks draw on one. What i
 """
 
 import functools
+import importlib
 import math
 import os
 import sys
@@ -135,10 +136,11 @@ def keras_glorot(name):
     import fastinit.keras
 
     matrices, dtype = shapes(name)
+    ready = getattr(importlib.import_module(keras.backend.backend()), "block_until_ready", id)  # JAX only begins
 
     def call(initializers):
         initializer = initializers.GlorotUniform(seed=0)
-        return lambda: [initializer(shape, dtype) is None for shape in matrices]
+        return lambda: [ready(initializer(shape, dtype)) is None for shape in matrices]
 
     return call(fastinit.keras), call(keras.initializers)
 
