@@ -10,11 +10,12 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
+import operator
 import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -30,7 +31,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from . import _kernels, _parts
 from ._fill import Plan, Seed, _draw, _overlaps, as_dtype, as_seed, as_threads, checked_plan
 from .distributions import Constant, Normal, TruncatedNormal, Uniform
-from .recipes import PathOrName, Recipe, load_recipe, plan_tensors
+from .recipes import PathOrName, Recipe, _about, load_recipe, plan_tensors
 from .strategies import Strategy, get
 
 __all__ = [
@@ -123,46 +124,69 @@ def _pieces(tensor: torch.Tensor) -> list[tuple[torch.Tensor, _parts.Part | None
     """The tensors in this process's memory that a tensor is made of, and which part each holds; None is all of it."""
     if not _is_sharded(tensor):
         return [(tensor, None)]
+    if tensor.device_mesh.get_coordinate() is None:
+        return []  # of which this process has no part
+    runs = _runs(tensor)
     with torch.no_grad():
-        local = tensor.to_local()
-        runs = _runs(tensor)
-        lengths = tuple(sum(map(len, axis)) for axis in runs)
-        if tuple(local.shape) != lengths and (local.numel() or 0 not in lengths):
-            rule = f"the shape {lengths} that {tensor.placements} gives it"
-            raise ValueError(f"local tensor must have {rule}; got {tuple(local.shape)}")
-        pieces: list[tuple[torch.Tensor, _parts.Part | None]] = []
-        for cell in itertools.product(*map(_placed, runs)):
-            here, ranges = tuple(place for place, _ in cell), tuple(run for _, run in cell)
-            start, steps = _parts.place(ranges, tuple(tensor.shape))
-            pieces.append((local[here], _parts.Part(tuple(map(len, ranges)), start, steps, ranges)))
-        return pieces
+        local = tensor.to_local().detach()
+    lengths = tuple(sum(map(len, axis)) for axis in runs)
+    if 0 in lengths and not local.numel():
+        return []
+    if tuple(local.shape) != lengths:
+        rule = f"the shape {lengths} that {tensor.placements} gives it"
+        raise ValueError(f"local tensor must have {rule}; got {tuple(local.shape)}")
+    pieces: list[tuple[torch.Tensor, _parts.Part | None]] = []
+    for cell in itertools.product(*map(_placed, runs)):
+        here, ranges = tuple(place for place, _ in cell), tuple(run for _, run in cell)
+        start, steps = _parts.place(ranges, tuple(tensor.shape))
+        pieces.append((local[here], _parts.Part(tuple(map(len, ranges)), start, steps, ranges)))
+    return pieces
+
+
+class _Shard(NamedTuple):
+    """A dimension of a mesh that an axis is cut over: into how many chunks, and which of them is this process's."""
+
+    chunks: int
+    mine: int
+    split_factor: int
 
 
 def _runs(tensor: Any) -> list[list[range]]:
-    """The coordinates of the whole that this process's shard of a DTensor has, an axis each, in the shard's order.
-
-    A placement cuts an axis as `torch.chunk` does. One made by tensor parallelism under data parallelism cuts each of
-    `split_factor` chunks so, and takes a piece of each.
-    """
-    mesh, runs = tensor.device_mesh, [[range(n)] for n in tensor.shape]
-    mine = mesh.get_coordinate()
-    if mine is None:
-        return [[] for _ in runs]
-    for dimension, placement in enumerate(tensor.placements):
+    """The coordinates of the whole that this process's shard of a DTensor has, an axis each, in the shard's order."""
+    mesh = tensor.device_mesh
+    shards: list[list[_Shard]] = [[] for _ in tensor.shape]
+    for chunks, mine, placement in zip(mesh.shape, mesh.get_coordinate(), tensor.placements, strict=True):
         if placement.is_replicate():
             continue
         if not hasattr(placement, "dim"):
             raise ValueError(
-                f"placements must be Shard or Replicate; got {placement}, a sum over processes: redistribute it first"
+                f"placements must be Shard or Replicate; got {placement!r}, a sum over processes: redistribute it first"
             )
-        chunks = getattr(placement, "split_factor", 1)
-        whole = runs[placement.dim]
-        runs[placement.dim] = [
-            run
-            for i in range(chunks)
-            for run in _chunk(_chunk(whole, chunks, i), mesh.size(dimension), mine[dimension])
-        ]
+        shards[placement.dim].append(_Shard(chunks, mine, getattr(placement, "split_factor", 1)))
+    return [_cut([range(n)], axis) for n, axis in zip(tensor.shape, shards, strict=True)]
+
+
+def _cut(runs: list[range], shards: list[_Shard]) -> list[range]:
+    """What of an axis this process has, where the dimensions of a mesh in this order cut it, as `torch.chunk` does."""
+    for chunks, mine, split_factor in _in_order_of_cuts(shards):
+        strides = [_chunk(runs, split_factor, i) for i in range(split_factor)]
+        runs = [run for stride in strides for run in _chunk(stride, chunks, mine)]
     return runs
+
+
+def _in_order_of_cuts(shards: list[_Shard]) -> list[_Shard]:
+    """The shards that a mesh has of an axis in the order that they were cut in: the mesh's own, mostly.
+
+    What `fully_shard` makes of tensor parallelism is cut over later dimensions first, and says by `split_factor` into
+    how many chunks. Only where no later ones make so many does a shard have a piece of each of that many chunks.
+    """
+    order: list[_Shard] = []
+    for shard in reversed(shards):
+        cuts = list(itertools.accumulate((later.chunks for later in order), operator.mul, initial=1))
+        if shard.split_factor not in cuts:
+            return shards
+        order.insert(cuts.index(shard.split_factor), shard._replace(split_factor=1))
+    return order
 
 
 def _chunk(runs: list[range], chunks: int, i: int) -> list[range]:
@@ -181,8 +205,10 @@ def _placed(runs: list[range]) -> list[tuple[slice, range]]:
     return [(slice(end - len(run), end), run) for run, end in zip(runs, ends, strict=True)]
 
 
-def _fill(tensor: torch.Tensor, planned: Plan | None, seed: int) -> None:
-    for memory, part in _pieces(tensor):
+def _fill(tensor: torch.Tensor, planned: Plan | None, random: dict[str, torch.Generator | None]) -> None:
+    pieces = _pieces(tensor)  # or an error, by which a generator gives nothing away
+    seed = _word(**random) if random else 0
+    for memory, part in pieces:
         _fill_memory(memory, planned, part, seed, 0, None)
 
 
@@ -270,7 +296,7 @@ def _init(name: str, tensor: torch.Tensor, *arguments: Any, **random: torch.Gene
     if torch.Tensor in map(type, arguments):
         arguments = tuple(a.item() if isinstance(a, torch.Tensor) else a for a in arguments)
     planned = _planned(name, arguments, tensor.shape, tensor.dtype)
-    _fill(tensor, planned, _word(**random) if random else 0)
+    _fill(tensor, planned, random)
     _changed(tensor)
     return tensor
 
@@ -533,7 +559,7 @@ def _could_draw(name: str, tensor: torch.Tensor, arguments: tuple[Any, ...], gen
         planned = _planned(name, arguments, tensor.shape, tensor.dtype)
     except (ArithmeticError, RuntimeError, TypeError, ValueError):
         return False
-    _fill(tensor, planned, _word(generator))
+    _fill(tensor, planned, {"generator": generator})
     return True
 
 
@@ -637,7 +663,10 @@ def initialize(
                 f"{name}: parameter must be dense and in memory, which module.to_empty(device=...) gives one on the "
                 f"meta device; got a {type(parameter).__name__} on {parameter.device}"
             )
-    pieces = {name: _pieces(parameter) for name, parameter in parameters.items()}
+    pieces = {}
+    for name, parameter in parameters.items():
+        with _about(name):
+            pieces[name] = _pieces(parameter)
     tensors = {name: (tuple(p.shape), str(p.dtype).removeprefix("torch.")) for name, p in parameters.items()}
     seed = _word(None) if seed is None else seed
     for tensor in plan_tensors(recipe, tensors, seed=seed, threads=threads):
