@@ -86,10 +86,31 @@ def _is_sharded(tensor: torch.Tensor) -> bool:
     return isinstance(tensor, _distributed("tensor", "DTensor"))
 
 
-def _has_memory(tensor: torch.Tensor) -> bool:
-    """Whether a tensor is a dense one in memory, or sharded: not on the meta device, fake, traced or sparse."""
-    plain = type(tensor).__torch_dispatch__ is torch.Tensor.__torch_dispatch__
-    return (plain or _is_sharded(tensor)) and not tensor.is_meta and tensor.layout is torch.strided
+def _wraps(kind: type[torch.Tensor]) -> bool:
+    """Whether a class of tensors does operations its own way; sharded ones are known here."""
+    own = kind.__torch_dispatch__ is not torch.Tensor.__torch_dispatch__
+    return own and not issubclass(kind, _distributed("tensor", "DTensor"))
+
+
+def _overrides(kind: type[torch.Tensor]) -> bool:
+    """Whether a class of tensors does functions its own way."""
+    function = kind.__torch_function__
+    usual = (torch.Tensor.__torch_function__.__func__, nn.Parameter.__torch_function__)
+    return getattr(function, "__func__", function) not in usual
+
+
+def _has_memory(tensor: Any) -> bool:
+    """Whether it is a tensor each element of which has a place in memory, or a sharded one.
+
+    Those on the meta device have not, nor have traced, fake, batched, nested, sparse and expanded ones.
+    """
+    if not isinstance(tensor, torch.Tensor) or _wraps(type(tensor)) or _overrides(type(tensor)):
+        return False
+    if tensor.is_meta or tensor.is_nested or tensor._is_zerotensor() or tensor.layout is not torch.strided:
+        return False
+    if torch._C._functorch.is_functorch_wrapped_tensor(tensor):
+        return False
+    return not any(step == 0 and n > 1 for step, n in zip(tensor.stride(), tensor.shape, strict=True))
 
 
 def _array(tensor: torch.Tensor) -> np.ndarray | None:
@@ -117,12 +138,14 @@ def _fill_memory(
         _kernels.prefer_huge_pages(array)
     _draw(array, planned, part, seed, stream, as_threads(threads, array.size))
     if host is not None:
-        tensor.copy_(host)
+        tensor.data.copy_(host)  # autograd is told elsewhere
 
 
 def _pieces(tensor: torch.Tensor) -> list[tuple[torch.Tensor, _parts.Part | None]]:
     """The tensors in this process's memory that a tensor is made of, and which part each holds; None is all of it."""
     if not _is_sharded(tensor):
+        if tensor.numel() and not tensor.data_ptr():
+            raise ValueError("tensor must have memory; got one whose storage was freed")
         return [(tensor, None)]
     if tensor.device_mesh.get_coordinate() is None:
         return []  # of which this process has no part
@@ -220,6 +243,9 @@ def _changed(tensor: torch.Tensor) -> None:
 
 # ---- the names of torch.nn.init ----
 
+_aten = torch.ops.aten
+#: What all of them draw with.
+_IN_PLACE = {_aten.uniform_.default: "uniform_", _aten.normal_.default: "normal_"}
 _torch_trunc_normal_ = nn.init._no_grad_trunc_normal_
 #: PyTorch's own functions, for what is not drawn here, and to say what is wrong with a call.
 _TORCH: dict[str, Callable[..., Any]] = {
@@ -254,23 +280,55 @@ _STRATEGIES: dict[str, Callable[..., Strategy]] = {
 }
 
 
-@functools.lru_cache(maxsize=4096)
-def _planned(name: str, arguments: tuple[Any, ...], shape: tuple[int, ...], dtype: torch.dtype) -> Plan | None:
+def _planned(name: str, tensor: torch.Tensor, arguments: tuple[Any, ...]) -> Plan | None:
     """What a function of `torch.nn.init` draws into a tensor; where PyTorch raises an error, so does this."""
-    _TORCH[name](torch.empty(shape, dtype=dtype, device="meta"), *arguments)
-    one = torch.empty([1] * len(shape), dtype=dtype, device="cpu")
+    lasting = _NUMBERS.issuperset(map(type, arguments))  # not a tensor, whose value may change
+    plan = _checked_call if lasting else _checked_call.__wrapped__
+    return plan(name, tensor.shape, tensor.dtype, *arguments)
+
+
+_NUMBERS = {float, int, str}
+
+
+@functools.lru_cache(maxsize=4096, typed=True)
+def _checked_call(name: str, shape: tuple[int, ...], dtype: torch.dtype, *arguments: Any) -> Plan | None:
+    one = torch.empty((1, 1), dtype=dtype, device="cpu")
+    with _OnOneElement(one):
+        _TORCH[name](torch.empty(shape, dtype=dtype, device="meta"), *arguments)
     if name == "sparse_":
         one.normal_(0, arguments[1], generator=_scratch)
     elif name == "trunc_normal_" and arguments[1] and _is_far(*arguments):
         one.uniform_(*arguments[2:], generator=_scratch)  # its own would warn, too
-    elif name not in ("eye_", "dirac_", "orthogonal_"):
+    elif name == "trunc_normal_":
         _TORCH[name](one, *arguments, generator=_scratch)
     groups = arguments[0] if name == "dirac_" else 1
     return checked_plan(_STRATEGIES[name](*arguments), tuple(shape), _numpy_dtype(dtype), "oi...", None, None, groups)
 
 
+class _OnOneElement(TorchDispatchMode):  # type: ignore[misc]
+    """Draws into one element what is drawn into a tensor on the meta device, where bounds are not looked at."""
+
+    def __init__(self, one: torch.Tensor) -> None:
+        super().__init__()
+        self.one = one
+
+    def __torch_dispatch__(
+        self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if function in _IN_PLACE:
+            function(self.one, *args[1:], generator=_scratch)
+            return args[0]
+        return function(*args, **(kwargs or {}))
+
+
 _REAL = {torch.float32, torch.float64, torch.float16, torch.bfloat16}
 _COMPLEX = {torch.complex64, torch.complex128}
+#: PyTorch's own modes, in which it writes down what is called, or only does as if it were done.
+_TRACING = tuple(torch._C._TorchDispatchModeKey.__members__.values())
+
+
+def _is_traced() -> bool:
+    return any(torch._C._get_dispatch_mode(mode) is not None for mode in _TRACING)
 
 
 def _is_ours(name: str, tensor: torch.Tensor) -> bool:
@@ -278,8 +336,11 @@ def _is_ours(name: str, tensor: torch.Tensor) -> bool:
 
     Its `uniform_` draws both parts of complex numbers from [a, b), as nothing here does.
     """
-    drawn = tensor.dtype in _REAL or (tensor.dtype in _COMPLEX and name != "uniform_")
-    return _has_memory(tensor) and drawn and tensor.numel() > 0
+    if not _has_memory(tensor) or (tensor.is_inference() and not torch.is_inference_mode_enabled()):
+        return False
+    if _is_traced():
+        return False
+    return tensor.numel() > 0 and (tensor.dtype in _REAL or (tensor.dtype in _COMPLEX and name != "uniform_"))
 
 
 def _word(generator: torch.Generator | None) -> int:
@@ -291,14 +352,27 @@ def _word(generator: torch.Generator | None) -> int:
 
 def _init(name: str, tensor: torch.Tensor, *arguments: Any, **random: torch.Generator | None) -> torch.Tensor:
     """Do what the function of `torch.nn.init` does; a random one has a `generator`."""
-    if not _is_ours(name, tensor):
+    if torch.compiler.is_compiling():
+        return _init_apart(name, tensor, *arguments, **random)
+    if name.startswith("kaiming_") and _is_empty(tensor):
+        warnings.warn("Initializing zero-element tensors is a no-op", stacklevel=3)  # PyTorch's would name this line
+        return tensor
+    if not (_is_ours(name, tensor) and all(isinstance(g, torch.Generator | None) for g in random.values())):
         return _TORCH[name](tensor, *arguments, **random)
-    if torch.Tensor in map(type, arguments):
-        arguments = tuple(a.item() if isinstance(a, torch.Tensor) else a for a in arguments)
-    planned = _planned(name, arguments, tensor.shape, tensor.dtype)
+    if name == "trunc_normal_":
+        _warn_if_far(4, *arguments)
+    planned = _planned(name, tensor, arguments)
     _fill(tensor, planned, random)
     _changed(tensor)
     return tensor
+
+
+#: For compiled code, which is not to look into it.
+_init_apart = torch._disable_dynamo(_init)
+
+
+def _is_empty(tensor: Any) -> bool:
+    return isinstance(tensor, torch.Tensor) and not _overrides(type(tensor)) and 0 in tensor.shape
 
 
 def uniform_(
@@ -322,6 +396,13 @@ def uniform_(
         The bounds. No value lies outside [a, b) in any dtype.
     generator : torch.Generator, optional
         Gives the call's seed; by default PyTorch's own for the CPU, which `torch.manual_seed` seeds.
+
+    Raises
+    ------
+    TypeError, ValueError, RuntimeError
+        As PyTorch does. What `fastinit.fill` refuses is its error here, though PyTorch would draw something: bounds
+        between which the dtype has no number, a mean and std that could pass its greatest one, a `sparsity` outside
+        [0, 1], complex numbers about another mean than 0. An error leaves tensor and generator alone.
 
     Examples
     --------
@@ -353,8 +434,6 @@ def trunc_normal_(
     By the inverse distribution function, which is right wherever the bounds are; PyTorch's warning about a mean far
     outside of them is given all the same.
     """
-    if _is_ours("trunc_normal_", tensor):
-        _warn_if_far(mean, std, a, b)
     return _init("trunc_normal_", tensor, mean, std, a, b, generator=generator)
 
 
@@ -362,12 +441,12 @@ def _is_far(mean: float, std: float, a: float, b: float) -> bool:
     return mean < a - 2 * std or mean > b + 2 * std
 
 
-def _warn_if_far(mean: float, std: float, a: float, b: float) -> None:
+def _warn_if_far(stacklevel: int, mean: float, std: float, a: float, b: float) -> None:
     if _is_far(mean, std, a, b):
         warnings.warn(
             "mean is more than 2 std from [a, b] in nn.init.trunc_normal_. "
             "The distribution of values may be incorrect.",
-            stacklevel=3,
+            stacklevel=stacklevel,
         )
 
 
@@ -471,9 +550,9 @@ def accelerate(seed: Seed = None) -> Iterator[None]:
     Parameters
     ----------
     seed : int, numpy.random.Generator, numpy.random.SeedSequence, optional
-        Seeds a generator for this context, from which every random function of PyTorch for the CPU draws here that is
-        given none. Without it they draw from what they ever do, which `torch.manual_seed` seeds, or a context around.
-        The values depend on the order of the calls; those of `initialize` do not.
+        Seeds a generator for this context, from which every random function of PyTorch for the CPU draws here that
+        takes one and is given none. Without it they draw from what they ever do, which `torch.manual_seed` seeds, or a
+        context around. The values depend on the order of the calls; those of `initialize` do not.
 
     Raises
     ------
@@ -493,8 +572,6 @@ def accelerate(seed: Seed = None) -> Iterator[None]:
         yield
 
 
-_aten = torch.ops.aten
-_IN_PLACE = {_aten.uniform_.default: "uniform_", _aten.normal_.default: "normal_"}
 #: New tensors: what makes their memory, and what draws into it.
 _NEW = {
     _aten.rand.default: (torch.empty, _aten.uniform_.default),
@@ -519,6 +596,10 @@ class _Accelerated(TorchDispatchMode):  # type: ignore[misc]
         self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = dict(kwargs or {})
+        if _is_traced():
+            return function(*args, **kwargs)
+        if any(map(_wraps, types)):
+            return NotImplemented  # it knows what it is made of, and asks again for that
         if function in _NEW:
             make, function = _NEW[function]
             generator = kwargs.pop("generator", None)
@@ -537,13 +618,16 @@ class _Accelerated(TorchDispatchMode):  # type: ignore[misc]
 
 @functools.cache
 def _seeded(function: Any) -> Any:
-    """A random function with an argument `generator`, itself or an overload; None if it is not random or has none."""
+    """The overload of a random function that takes a `generator`, too; None if it is not random or there is none."""
     if torch.Tag.nondeterministic_seeded not in function.tags:
         return None
-    if any(argument.name == "generator" for argument in function._schema.arguments):
-        return function
-    name = function._overloadname
-    return getattr(function.overloadpacket, "generator" if name == "default" else f"{name}_generator", None)
+    overloads = [getattr(function.overloadpacket, name) for name in function.overloadpacket.overloads()]
+    wanted = {**_arguments(function), "generator": "Optional[Generator]"}
+    return next((overload for overload in overloads if _arguments(overload) == wanted), None)
+
+
+def _arguments(function: Any) -> dict[str, str]:
+    return {argument.name: str(argument.type) for argument in function._schema.arguments}
 
 
 def _is_for_cpu(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
@@ -556,7 +640,7 @@ def _could_draw(name: str, tensor: torch.Tensor, arguments: tuple[Any, ...], gen
     if not _is_ours(name, tensor) or tensor.device.type != "cpu":
         return False
     try:
-        planned = _planned(name, arguments, tensor.shape, tensor.dtype)
+        planned = _planned(name, tensor, arguments)
     except (ArithmeticError, RuntimeError, TypeError, ValueError):
         return False
     _fill(tensor, planned, {"generator": generator})
@@ -565,6 +649,7 @@ def _could_draw(name: str, tensor: torch.Tensor, arguments: tuple[Any, ...], gen
 
 _lock = threading.Lock()
 _contexts = 0
+_replaced: Any = None
 _of_thread = threading.local()
 
 
@@ -574,10 +659,12 @@ def _truncated_normals() -> Iterator[None]:
 
     As long as any thread is in such a context, what `torch.nn.init.trunc_normal_` calls is replaced, for all.
     """
-    global _contexts
+    global _contexts, _replaced
     with _lock:
+        if not _contexts:
+            _replaced = nn.init._no_grad_trunc_normal_
+            nn.init._no_grad_trunc_normal_ = _trunc_normal_of_thread
         _contexts += 1
-        nn.init._no_grad_trunc_normal_ = _trunc_normal_of_thread
     _of_thread.contexts = getattr(_of_thread, "contexts", 0) + 1
     try:
         yield
@@ -586,7 +673,7 @@ def _truncated_normals() -> Iterator[None]:
         with _lock:
             _contexts -= 1
             if not _contexts:
-                nn.init._no_grad_trunc_normal_ = _torch_trunc_normal_
+                nn.init._no_grad_trunc_normal_ = _replaced
 
 
 def _trunc_normal_of_thread(
@@ -594,10 +681,10 @@ def _trunc_normal_of_thread(
 ) -> torch.Tensor:
     arguments = (mean, std, a, b)
     if getattr(_of_thread, "contexts", 0) and _could_draw("trunc_normal_", tensor, arguments, generator):
-        _warn_if_far(*arguments)
+        _warn_if_far(3, *arguments)  # as if PyTorch's own had
         _changed(tensor)
         return tensor
-    return _torch_trunc_normal_(tensor, *arguments, generator=generator)
+    return _replaced(tensor, *arguments, generator=generator)
 
 
 # ---- modules ----
@@ -656,22 +743,22 @@ def initialize(
         raise TypeError(f"module must be a torch.nn.Module; got {module!r}")
     if not isinstance(recipe, Recipe):
         recipe = load_recipe(recipe)
-    parameters = _named_parameters(module)
-    for name, parameter in parameters.items():
-        if not _has_memory(parameter):
-            raise ValueError(
-                f"{name}: parameter must be dense and in memory, which module.to_empty(device=...) gives one on the "
-                f"meta device; got a {type(parameter).__name__} on {parameter.device}"
-            )
-    pieces = {}
+    parameters, pieces = _named_parameters(module), {}
     for name, parameter in parameters.items():
         with _about(name):
+            if not _has_memory(parameter):
+                raise ValueError(
+                    "parameter must be dense and in memory, which module.to_empty(device=...) gives one on the meta "
+                    f"device; got a {type(parameter).__name__} on {parameter.device}"
+                )
             pieces[name] = _pieces(parameter)
     tensors = {name: (tuple(p.shape), str(p.dtype).removeprefix("torch.")) for name, p in parameters.items()}
-    seed = _word(None) if seed is None else seed
-    for tensor in plan_tensors(recipe, tensors, seed=seed, threads=threads):
+    planned = plan_tensors(recipe, tensors, seed=0 if seed is None else seed, threads=threads)
+    word = _word(None) if seed is None else None  # last: the generator gives nothing away on an error
+    for tensor in planned:
+        tensor_seed = tensor.seed if word is None else word
         for memory, part in pieces[tensor.name]:
-            _fill_memory(memory, tensor.plan, part, tensor.seed, tensor.stream, tensor.threads)
+            _fill_memory(memory, tensor.plan, part, tensor_seed, tensor.stream, tensor.threads)
         _changed(parameters[tensor.name])
     return module
 
@@ -684,7 +771,7 @@ def _named_parameters(module: nn.Module) -> dict[str, nn.Parameter]:
     """The parameters under the names that they have where nothing is wrapped, each once."""
     named: dict[str, nn.Parameter] = {}
     seen = set()
-    for prefix, part in _named_modules(module, ""):
+    for prefix, part in _named_modules(module, "", set()):
         if isinstance(part, _distributed("fsdp", "FullyShardedDataParallel")):
             raise TypeError(
                 "module must not be wrapped by FullyShardedDataParallel, which flattens parameters: initialize it "
@@ -699,9 +786,12 @@ def _named_parameters(module: nn.Module) -> dict[str, nn.Parameter]:
     return named
 
 
-def _named_modules(module: nn.Module, name: str) -> Iterator[tuple[str, nn.Module]]:
-    """A module and all in it, each with its name where nothing is wrapped."""
+def _named_modules(module: nn.Module, name: str, seen: set[nn.Module]) -> Iterator[tuple[str, nn.Module]]:
+    """A module and all in it, each once, with its name where nothing is wrapped."""
+    if module in seen:
+        return
+    seen.add(module)
     yield name, module
     for own, child in module.named_children():
         wraps = own in _WRAPPED or isinstance(module, (nn.DataParallel, nn.parallel.DistributedDataParallel))
-        yield from _named_modules(child, name if wraps else f"{name}.{own}" if name else own)
+        yield from _named_modules(child, name if wraps else f"{name}.{own}" if name else own, seen)
