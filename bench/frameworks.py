@@ -1,16 +1,19 @@
 """Whole models as each framework builds them, and by fastinit, as a Markdown table.
 
-    python bench/frameworks.py [--quick]
+    python bench/frameworks.py [--quick] > bench/results/DATE-PROCESSOR-frameworks.md
 
 Each function makes a pair of calls, ours and theirs, that make a new model, or all its matrices, and drop it. The laws
 are the same, and all processors may be used; the frameworks draw on one. What is not installed is left out.
 """
 
+import contextlib
+import datetime
 import functools
 import importlib
 import math
 import os
 import sys
+from importlib import metadata
 
 import instructions
 from measuring import QUICK, as_ratio, in_turn, verdict
@@ -170,7 +173,7 @@ def row(what, make, name):
         calls = make(name)
     except ImportError as error:
         return [what, name, "", f"not installed: {error}", "", as_ratio(target), "not run"]
-    ours, theirs = in_turn(*calls, least=2 if name.startswith("Llama") else 7)
+    ours, theirs = in_turn(*calls, least=2 if name.startswith("Llama") else 15)
     texts = f"{ours * 1e3:.0f}", f"{theirs * 1e3:.0f}", as_ratio(ours / theirs), as_ratio(target)
     return [what, name, *texts, verdict(ours / theirs, target)]
 
@@ -179,4 +182,13 @@ HEADER = ["how", "model", "ours, ms", "theirs, ms", "ours / theirs", "at most", 
 
 if __name__ == "__main__":
     rows = [row(what, make, name) for what, (make, names) in ROWS.items() for name in names]
+    config = fi.show_config("dict")
+    names = {"PyTorch": "torch", "transformers": "transformers", "JAX": "jax", "Keras": "keras"}
+    with contextlib.suppress(metadata.PackageNotFoundError):
+        names = {name: f"{name} {metadata.version(package)}" for name, package in names.items()}
+    print(f"# Whole models, {datetime.date.today().isoformat()}\n")
+    print("Made by `python bench/frameworks.py`. Each row calls both in turn and compares the medians.\n")
+    print(
+        f"{config['isa']['processor']}, {config['threads']['default']} for this process; {', '.join(names.values())}.\n"
+    )
     print(instructions.table(HEADER, rows))

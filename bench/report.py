@@ -14,7 +14,6 @@ import itertools
 import os
 import platform
 import re
-import subprocess
 import sys
 import time
 from importlib import metadata
@@ -223,12 +222,6 @@ def models():
     return instructions.table(["model", "ours, ms", "torch.nn.init, ms", "ours / theirs"], rows)
 
 
-def frameworks():
-    """The table of bench/frameworks.py, from a process of its own: nothing here has limited its threads."""
-    command = [sys.executable, HERE / "frameworks.py", *(["--quick"] if QUICK else [])]
-    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
-
-
 def parts(buffer, dtype):
     """Rows: normals into parts of tensors and arrays of other layouts, against a new contiguous tensor of that size."""
     out, rows = large(buffer, dtype), LARGE // 512
@@ -366,7 +359,7 @@ def main():
     part_rows = [row for dtype in ("float32", "float64") for row in parts(buffer, dtype)]
     rows += [*mkl_rows, *small_rows, *thread_rows, *orthogonal()]
     isa_rows = instruction_sets(buffer)
-    model_table, framework_table = models(), frameworks()
+    model_table = models()
     plot(buffer, path.with_suffix(".svg"))
     print("instructions", file=sys.stderr)
     counted = instructions.markdown()
@@ -374,7 +367,6 @@ def main():
     wall = time.perf_counter() - began[0]
     share = (time.process_time() - began[1]) / wall
     verdicts = [row[-1] for row in rows + part_rows if row[-1] in ("pass", FAIL)]
-    verdicts += re.findall(r"(pass|\*\*FAIL\*\*) \|$", framework_table, re.MULTILINE)
     text = [
         f"# Speed, {date}",
         "Made by `python bench/report.py`. Each row calls both in turn on one thread, unless it says otherwise, and"
@@ -391,9 +383,8 @@ def main():
         "## From which size on do two threads win?",
         thread_text,
         "## Whole models, in new memory",
-        "By the same rules, on one thread; then as the frameworks' own code builds them, on all processors.",
+        "As the frameworks' own code builds them: `python bench/frameworks.py`.",
         model_table,
-        framework_table,
         "## Instruction sets",
         instructions.table(HEADER[:5], [row[:5] for row in isa_rows]),
         "## Counted, not timed",

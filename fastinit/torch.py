@@ -10,12 +10,11 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
-import operator
 import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -30,6 +29,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from . import _kernels, _parts
 from ._fill import Plan, Seed, _draw, _overlaps, as_dtype, as_seed, as_threads, checked_plan
+from ._shards import Shard, cut, placed
 from .distributions import Constant, Normal, TruncatedNormal, Uniform
 from .recipes import PathOrName, Recipe, _about, load_recipe, plan_tensors
 from .strategies import Strategy, get
@@ -92,11 +92,19 @@ def _wraps(kind: type[torch.Tensor]) -> bool:
     return own and not issubclass(kind, _distributed("tensor", "DTensor"))
 
 
-def _overrides(kind: type[torch.Tensor]) -> bool:
-    """Whether a class of tensors does functions its own way."""
+def _is_usual(tensor: Any) -> bool:
+    """Whether it is a tensor, of a class that does neither operations nor functions its own way."""
+    kind: Any = type(tensor)
+    return _is_usual_class(kind)
+
+
+@functools.lru_cache(maxsize=256)
+def _is_usual_class(kind: Any) -> bool:
+    if not issubclass(kind, torch.Tensor) or _wraps(kind):
+        return False
     function = kind.__torch_function__
     usual = (torch.Tensor.__torch_function__.__func__, nn.Parameter.__torch_function__)
-    return getattr(function, "__func__", function) not in usual
+    return getattr(function, "__func__", function) in usual
 
 
 def _has_memory(tensor: Any) -> bool:
@@ -104,18 +112,18 @@ def _has_memory(tensor: Any) -> bool:
 
     Those on the meta device have not, nor have traced, fake, batched, nested, sparse and expanded ones.
     """
-    if not isinstance(tensor, torch.Tensor) or _wraps(type(tensor)) or _overrides(type(tensor)):
+    if not _is_usual(tensor) or tensor.is_meta or tensor.layout is not torch.strided or tensor.is_nested:
         return False
-    if tensor.is_meta or tensor.is_nested or tensor._is_zerotensor() or tensor.layout is not torch.strided:
+    if tensor._is_zerotensor() or torch._C._functorch.is_functorch_wrapped_tensor(tensor):
         return False
-    if torch._C._functorch.is_functorch_wrapped_tensor(tensor):
-        return False
-    return not any(step == 0 and n > 1 for step, n in zip(tensor.stride(), tensor.shape, strict=True))
+    return tensor.is_contiguous() or not any(
+        step == 0 and n > 1 for step, n in zip(tensor.stride(), tensor.shape, strict=True)
+    )
 
 
 def _array(tensor: torch.Tensor) -> np.ndarray | None:
     """A tensor's memory as an array; None where an array cannot say what is in it, or cannot reach it."""
-    if tensor.device.type != "cpu" or tensor.is_conj() or tensor.is_neg():
+    if not tensor.is_cpu or tensor.is_conj() or tensor.is_neg():
         return None
     tensor = tensor.detach()
     if tensor.dtype is torch.bfloat16:
@@ -159,25 +167,17 @@ def _pieces(tensor: torch.Tensor) -> list[tuple[torch.Tensor, _parts.Part | None
         rule = f"the shape {lengths} that {tensor.placements} gives it"
         raise ValueError(f"local tensor must have {rule}; got {tuple(local.shape)}")
     pieces: list[tuple[torch.Tensor, _parts.Part | None]] = []
-    for cell in itertools.product(*map(_placed, runs)):
+    for cell in itertools.product(*map(placed, runs)):
         here, ranges = tuple(place for place, _ in cell), tuple(run for _, run in cell)
         start, steps = _parts.place(ranges, tuple(tensor.shape))
         pieces.append((local[here], _parts.Part(tuple(map(len, ranges)), start, steps, ranges)))
     return pieces
 
 
-class _Shard(NamedTuple):
-    """A dimension of a mesh that an axis is cut over: into how many chunks, and which of them is this process's."""
-
-    chunks: int
-    mine: int
-    split_factor: int
-
-
 def _runs(tensor: Any) -> list[list[range]]:
     """The coordinates of the whole that this process's shard of a DTensor has, an axis each, in the shard's order."""
     mesh = tensor.device_mesh
-    shards: list[list[_Shard]] = [[] for _ in tensor.shape]
+    shards: list[list[Shard]] = [[] for _ in tensor.shape]
     for chunks, mine, placement in zip(mesh.shape, mesh.get_coordinate(), tensor.placements, strict=True):
         if placement.is_replicate():
             continue
@@ -185,47 +185,8 @@ def _runs(tensor: Any) -> list[list[range]]:
             raise ValueError(
                 f"placements must be Shard or Replicate; got {placement!r}, a sum over processes: redistribute it first"
             )
-        shards[placement.dim].append(_Shard(chunks, mine, getattr(placement, "split_factor", 1)))
-    return [_cut([range(n)], axis) for n, axis in zip(tensor.shape, shards, strict=True)]
-
-
-def _cut(runs: list[range], shards: list[_Shard]) -> list[range]:
-    """What of an axis this process has, where the dimensions of a mesh in this order cut it, as `torch.chunk` does."""
-    for chunks, mine, split_factor in _in_order_of_cuts(shards):
-        strides = [_chunk(runs, split_factor, i) for i in range(split_factor)]
-        runs = [run for stride in strides for run in _chunk(stride, chunks, mine)]
-    return runs
-
-
-def _in_order_of_cuts(shards: list[_Shard]) -> list[_Shard]:
-    """The shards that a mesh has of an axis in the order that they were cut in: the mesh's own, mostly.
-
-    What `fully_shard` makes of tensor parallelism is cut over later dimensions first, and says by `split_factor` into
-    how many chunks. Only where no later ones make so many does a shard have a piece of each of that many chunks.
-    """
-    order: list[_Shard] = []
-    for shard in reversed(shards):
-        cuts = list(itertools.accumulate((later.chunks for later in order), operator.mul, initial=1))
-        if shard.split_factor not in cuts:
-            return shards
-        order.insert(cuts.index(shard.split_factor), shard._replace(split_factor=1))
-    return order
-
-
-def _chunk(runs: list[range], chunks: int, i: int) -> list[range]:
-    """The i-th of as many chunks, all of one length but the last ones, which may be shorter or empty."""
-    length = -(-sum(map(len, runs)) // chunks)
-    start, stop, chunk = i * length, (i + 1) * length, []
-    for run in runs:
-        chunk.append(run[max(start, 0) : max(stop, 0)])
-        start, stop = start - len(run), stop - len(run)
-    return [run for run in chunk if run]
-
-
-def _placed(runs: list[range]) -> list[tuple[slice, range]]:
-    """Where in the shard each run of an axis is."""
-    ends = itertools.accumulate(map(len, runs))
-    return [(slice(end - len(run), end), run) for run, end in zip(runs, ends, strict=True)]
+        shards[placement.dim].append(Shard(chunks, mine, getattr(placement, "split_factor", 1)))
+    return [cut([range(n)], axis) for n, axis in zip(tensor.shape, shards, strict=True)]
 
 
 def _fill(tensor: torch.Tensor, planned: Plan | None, random: dict[str, torch.Generator | None]) -> None:
@@ -328,7 +289,7 @@ _TRACING = tuple(torch._C._TorchDispatchModeKey.__members__.values())
 
 
 def _is_traced() -> bool:
-    return any(torch._C._get_dispatch_mode(mode) is not None for mode in _TRACING)
+    return torch._C._len_torch_dispatch_stack() > 0 and any(map(torch._C._get_dispatch_mode, _TRACING))
 
 
 def _is_ours(name: str, tensor: torch.Tensor) -> bool:
@@ -336,9 +297,7 @@ def _is_ours(name: str, tensor: torch.Tensor) -> bool:
 
     Its `uniform_` draws both parts of complex numbers from [a, b), as nothing here does.
     """
-    if not _has_memory(tensor) or (tensor.is_inference() and not torch.is_inference_mode_enabled()):
-        return False
-    if _is_traced():
+    if not _has_memory(tensor) or (tensor.is_inference() and not torch.is_inference_mode_enabled()) or _is_traced():
         return False
     return tensor.numel() > 0 and (tensor.dtype in _REAL or (tensor.dtype in _COMPLEX and name != "uniform_"))
 
@@ -354,10 +313,11 @@ def _init(name: str, tensor: torch.Tensor, *arguments: Any, **random: torch.Gene
     """Do what the function of `torch.nn.init` does; a random one has a `generator`."""
     if torch.compiler.is_compiling():
         return _init_apart(name, tensor, *arguments, **random)
-    if name.startswith("kaiming_") and _is_empty(tensor):
+    if name.startswith("kaiming_") and _is_usual(tensor) and 0 in tensor.shape:
         warnings.warn("Initializing zero-element tensors is a no-op", stacklevel=3)  # PyTorch's would name this line
         return tensor
-    if not (_is_ours(name, tensor) and all(isinstance(g, torch.Generator | None) for g in random.values())):
+    generator = random.get("generator")
+    if not (_is_ours(name, tensor) and (generator is None or isinstance(generator, torch.Generator))):
         return _TORCH[name](tensor, *arguments, **random)
     if name == "trunc_normal_":
         _warn_if_far(4, *arguments)
@@ -369,10 +329,6 @@ def _init(name: str, tensor: torch.Tensor, *arguments: Any, **random: torch.Gene
 
 #: For compiled code, which is not to look into it.
 _init_apart = torch._disable_dynamo(_init)
-
-
-def _is_empty(tensor: Any) -> bool:
-    return isinstance(tensor, torch.Tensor) and not _overrides(type(tensor)) and 0 in tensor.shape
 
 
 def uniform_(
@@ -545,7 +501,8 @@ def accelerate(seed: Seed = None) -> Iterator[None]:
 
     On this thread, `Tensor.uniform_`, `Tensor.normal_`, `torch.rand`, `torch.randn`, their ``_like`` forms and
     `torch.nn.init.trunc_normal_` are drawn here if they are for the CPU, and so is everything made of them: the
-    defaults of `torch.nn`'s modules, most of `torch.nn.init`. Anything else is PyTorch's own.
+    defaults of `torch.nn`'s modules, most of `torch.nn.init`. Anything else is PyTorch's own. (Its `eye_`, `dirac_` and
+    `sparse_` are wrong or fail on a `DTensor`, in a context or not; this module's are right.)
 
     Parameters
     ----------
@@ -637,7 +594,7 @@ def _is_for_cpu(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
 
 def _could_draw(name: str, tensor: torch.Tensor, arguments: tuple[Any, ...], generator: torch.Generator | None) -> bool:
     """Draw if the kernels can; if not, PyTorch is to do it, or to say why it cannot."""
-    if not _is_ours(name, tensor) or tensor.device.type != "cpu":
+    if not _is_ours(name, tensor) or not tensor.is_cpu:
         return False
     try:
         planned = _planned(name, tensor, arguments)

@@ -4,8 +4,10 @@ import contextlib
 import ctypes
 import ctypes.util
 import hashlib
+import mmap
 import os
 import platform
+import re
 import signal
 import subprocess
 import sys
@@ -17,6 +19,7 @@ import numpy as np
 import pytest
 
 import fastinit as fi
+from fastinit import _kernels
 
 # ---- the floating-point environment ----
 
@@ -280,6 +283,7 @@ import torch
 torch.set_num_threads(2)
 torch.ones(1 << 24).add_(1).exp_().sum()   # on two threads, which a forked child has not
 import fastinit as fi
+from fastinit import _kernels
 
 warnings.simplefilter("ignore", DeprecationWarning)
 child = os.fork()
@@ -302,7 +306,9 @@ def test_fork_after_pytorch_ran_in_parallel():
 
 COUNTED_CHILD = """
 import hashlib
+import mmap
 import fastinit as fi
+from fastinit import _kernels
 
 drawn = fi.initialize(5 << 19, "uniform", seed=1, stream="fork")
 print(fi.show_config("dict")["threads"]["default"], hashlib.sha256(drawn.tobytes()).hexdigest())
@@ -329,6 +335,7 @@ CHILD = """
 import os, signal, sys, threading, time
 import numpy as np
 import fastinit as fi
+from fastinit import _kernels
 
 out = np.zeros(1 << 28)   # 2 GiB that the system hands over page by page, as the fill gets there
 sent = []
@@ -395,3 +402,34 @@ def test_a_handler_that_raises_is_heard():
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
     assert out[-1] == 0
+
+
+# ---- huge pages ----
+
+
+def flags_of_memory(address):
+    """What /proc says of the mapping that holds an address."""
+    holds = False
+    with open("/proc/self/smaps") as lines:
+        for line in lines:
+            if (bounds := re.match(r"([0-9a-f]+)-([0-9a-f]+) ", line)) is not None:
+                holds = int(bounds[1], 16) <= address < int(bounds[2], 16)
+            elif holds and line.startswith("VmFlags:"):
+                return line.split()[1:]
+    return None
+
+
+@pytest.mark.skipif(not os.path.exists("/sys/kernel/mm/transparent_hugepage"), reason="no transparent huge pages here")
+def test_huge_pages_are_asked_for_whole_pages_only():
+    with mmap.mmap(-1, 16 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as memory:
+        array = np.frombuffer(memory, np.uint8)
+        address = array.ctypes.data
+        _kernels.prefer_huge_pages(array[mmap.PAGESIZE + 1 : -1])
+        pages = [flags_of_memory(address + n * mmap.PAGESIZE) for n in (1, 2, 100, -(-len(array) // mmap.PAGESIZE) - 1)]
+        assert ["hg" in flags for flags in pages] == [False, True, True, False]
+        _kernels.prefer_huge_pages(array[:100])
+        assert "hg" not in flags_of_memory(address)
+        assert not array.any()
+        del array
+    with pytest.raises(BufferError, match=r"not writable"):
+        _kernels.prefer_huge_pages(bytes(8))

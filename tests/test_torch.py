@@ -267,6 +267,15 @@ def test_large_tensors(dtype):
     assert (base[-1] == 7).all()
 
 
+def test_new_large_tensors_are_given_huge_pages(monkeypatch):
+    asked = []
+    monkeypatch.setattr(adapter._kernels, "prefer_huge_pages", lambda array: asked.append(array.shape))
+    for shape in ((1 << 20,), ((1 << 20) - 1,), (1024, 1024)):
+        adapter.normal_(torch.empty(shape))
+    adapter.normal_(torch.empty(1024, 2048)[:, ::2])
+    assert asked == [(1 << 20,), (1024, 1024)]
+
+
 def test_only_the_tensor_is_written():
     base = base_of((5, 4), torch.float32)
     adapter.uniform_(base[1::2, 1::2])
