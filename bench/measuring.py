@@ -8,10 +8,10 @@ QUICK = "--quick" in sys.argv[1:]
 SECONDS = 0.05 if QUICK else 3.0  # for each comparison
 
 
-def in_turn(*calls, rest=0.0, seconds=SECONDS, least=5):
+def in_turn(*calls, rest=0.0, seconds=SECONDS, least=5, before=None):
     """The median seconds of each of `calls`, timed in turn, `least` times or more, `rest` seconds apart.
 
-    Short ones are timed several at a time.
+    Short ones are timed several at a time. What is to be done `before` each is not timed.
     """
     repeats, times = [], [[] for _ in calls]
     for call in calls:
@@ -23,6 +23,8 @@ def in_turn(*calls, rest=0.0, seconds=SECONDS, least=5):
     while len(times[0]) < least or time.perf_counter() < end:
         for call, repeat, own in zip(calls, repeats, times, strict=True):
             time.sleep(rest)
+            if before is not None:
+                before()
             start = time.perf_counter()
             for _ in range(repeat):
                 call()

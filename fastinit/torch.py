@@ -657,7 +657,7 @@ def initialize(
     wrapped for data parallelism. Of parameters that are sharded (a `DTensor`, as `fully_shard` and tensor parallelism
     make them), each process fills its own part, of the same whole on any number of processes, with any placements.
 
-    Buffers are left alone: after `to_empty`, the module has to make its own anew.
+    `to_empty` leaves buffers to be made anew, which this does not, and unties parameters that were shared.
 
     Parameters
     ----------
