@@ -6,18 +6,16 @@ Each function makes a pair of calls, ours and theirs, that make a new model, or 
 are the same, and all processors may be used; the frameworks draw on one. What is not installed is left out.
 """
 
-import contextlib
 import datetime
 import functools
 import importlib
 import math
 import os
 import sys
-from importlib import metadata
 
 import instructions
 import numpy as np
-from measuring import QUICK, as_ratio, in_turn, verdict
+from measuring import QUICK, as_ratio, in_turn, verdict, versions
 
 import fastinit as fi
 
@@ -197,15 +195,11 @@ HEADER = ["how", "model", "ours, ms", "theirs, ms", "ours / theirs", "at most", 
 if __name__ == "__main__":
     rows = [row(what, make, name) for what, (make, names) in ROWS.items() for name in names]
     config = fi.show_config("dict")
-    names = {"PyTorch": "torch", "transformers": "transformers", "JAX": "jax", "Keras": "keras"}
-    with contextlib.suppress(metadata.PackageNotFoundError):
-        names = {name: f"{name} {metadata.version(package)}" for name, package in names.items()}
+    packages = {"PyTorch": "torch", "transformers": "transformers", "JAX": "jax", "Keras": "keras"}
     print(f"# Whole models, {datetime.date.today().isoformat()}\n")
     print(
         "Made by `python bench/frameworks.py`. Each row calls both in turn and compares the medians. Memory is new to"
     )
     print("the process; just before each call, as much was touched and freed, so that a host has supplied it.\n")
-    print(
-        f"{config['isa']['processor']}, {config['threads']['default']} for this process; {', '.join(names.values())}.\n"
-    )
+    print(f"{config['isa']['processor']}, {config['threads']['default']} for this process; {versions(packages)}.\n")
     print(instructions.table(HEADER, rows))

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from importlib import metadata
 from statistics import median
 
 QUICK = "--quick" in sys.argv[1:]
@@ -30,6 +31,17 @@ def in_turn(*calls, rest=0.0, seconds=SECONDS, least=5, before=None):
                 call()
             own.append((time.perf_counter() - start) / repeat)
     return [median(own) for own in times]
+
+
+def versions(packages):
+    """What is installed, as a line: `packages` has the names to show and those that they are installed by."""
+    found = []
+    for title, package in packages.items():
+        try:
+            found.append(f"{title} {metadata.version(package)}")
+        except metadata.PackageNotFoundError:
+            found.append(f"{title} not installed")
+    return ", ".join(found)
 
 
 def as_ratio(ratio):

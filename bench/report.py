@@ -16,7 +16,6 @@ import platform
 import re
 import sys
 import time
-from importlib import metadata
 from pathlib import Path
 
 import instructions
@@ -24,7 +23,7 @@ import numpy as np
 import peers
 from matplotlib import rcParams
 from matplotlib.figure import Figure
-from measuring import FAIL, QUICK, SECONDS, as_ratio, in_turn, verdict
+from measuring import FAIL, QUICK, SECONDS, as_ratio, in_turn, verdict, versions
 
 import fastinit as fi
 from fastinit import _kernels
@@ -292,12 +291,8 @@ def plot(buffer, path):
 
 def machine(buffer):
     """Whatever the figures depend on, as a Markdown list."""
-    versions = {"fastinit": CONFIG["versions"]["fastinit"], "Python": platform.python_version()}
-    for title, name in {"NumPy": "numpy", "PyTorch": "torch", "JAX": "jax", "jaxlib": "jaxlib", "MKL": "mkl"}.items():
-        try:
-            versions[title] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            versions[title] = "not installed"
+    own = f"fastinit {CONFIG['versions']['fastinit']}, Python {platform.python_version()}"
+    packages = {"NumPy": "numpy", "PyTorch": "torch", "JAX": "jax", "jaxlib": "jaxlib", "MKL": "mkl"}
     isa = CONFIG["isa"]
     load = f"{os.getloadavg()[0]:.2f}" if hasattr(os, "getloadavg") else "unknown"
     facts = {
@@ -306,7 +301,7 @@ def machine(buffer):
         "System": f"{platform.system()} {platform.release()}, {platform.machine()}",
         "Compiler": f"{CONFIG['versions']['compiler']}, with Python's own flags and setup.py's `{compile_flags()}`",
         "Instruction set": f"{isa['chosen']}, of {', '.join(isa['built'])}",
-        "Versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
+        "Versions": f"{own}, {versions(packages)}",
         "Memory": f"one touched buffer as `np.empty` gives it, {buffer.ctypes.data % 64} bytes past a cache line",
     }
     return "\n".join(f"- {name}: {fact}" for name, fact in facts.items())
@@ -383,7 +378,7 @@ def main():
         "## From which size on do two threads win?",
         thread_text,
         "## Whole models, in new memory",
-        "As the frameworks' own code builds them: `python bench/frameworks.py`.",
+        "By the same rules; for what the frameworks' own code builds, see `bench/frameworks.py`.",
         model_table,
         "## Instruction sets",
         instructions.table(HEADER[:5], [row[:5] for row in isa_rows]),

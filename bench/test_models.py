@@ -2,7 +2,7 @@
 
     pytest bench/test_models.py
 
-Every tensor is new and float32, so both pay for fresh memory; a model for which memory is short is skipped.
+Every tensor is new, so both pay for fresh memory; a model for which memory is short is skipped.
 """
 
 import functools

@@ -65,7 +65,7 @@ __all__ = [
     "zeros_",
 ]
 
-#: The least bytes that PyTorch's allocator is asked huge pages for: as NumPy does for its own arrays.
+#: From how many bytes on huge pages are asked for below a tensor: as NumPy does for its own arrays.
 _HUGE = 2**22
 
 
